@@ -1,0 +1,69 @@
+"""Argument checks shared by every constructor: each names the argument, the bound, the value and the remedy.
+
+Checks act on concrete numbers only. A traced value (under `jax.grad`, `jax.vmap`, `jax.jit`) passes, so that a problem
+can be built inside a transformation.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .typing import Array, ArrayLike
+
+
+def as_array(argument: str, value: ArrayLike | Any) -> Array:
+    """A floating-point array of `value`, kept in float64 until `solve` casts it to the run's precision.
+
+    JAX arrays keep their dtype (traced ones included). Raises `TypeError` for what is no number and `ValueError`
+    for NaN.
+    """
+    if isinstance(value, jax.Array):
+        array = value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(float)
+    else:
+        try:
+            array = np.asarray(value, dtype=np.float64)  # type: ignore[assignment]
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"`{argument}` must be a number or an array of numbers; got {value!r}.") from error
+    known = concrete(array)
+    if known is not None and np.isnan(known).any():
+        raise ValueError(
+            f"`{argument}` must not contain NaN; {int(np.isnan(known).sum())} of {known.size} entries are NaN. "
+            "Remove or replace them before building the problem."
+        )
+    return array
+
+
+def concrete(value: Any) -> np.ndarray[Any, np.dtype[Any]] | None:
+    """`value` as a NumPy array, or None where it is traced or abstract and has no number yet."""
+    if isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct):
+        return None
+    return np.asarray(value)
+
+
+def require(holds: Any, message: str) -> None:
+    """Raise `ValueError(message)` unless `holds`; a condition that is None (unknown: traced) passes."""
+    if holds is not None and not np.all(holds):
+        raise ValueError(message)
+
+
+def check_range(
+    argument: str, value: Any, *, above: float | None = None, least: float | None = None, remedy: str
+) -> None:
+    """Require `value > above` or `value >= least` in every entry, where the value is known."""
+    known = concrete(value)
+    if known is None:
+        return
+    shown = known.tolist() if known.size <= 8 else f"an array with minimum {known.min():g}"
+    if not np.isfinite(known).all():
+        raise ValueError(f"`{argument}` must be finite; got {shown}. {remedy}")
+    if above is not None and not (known > above).all():
+        raise ValueError(f"`{argument}` must be > {above:g}; got {shown}. {remedy}")
+    if least is not None and not (known >= least).all():
+        raise ValueError(f"`{argument}` must be >= {least:g}; got {shown}. {remedy}")
+
+
+def check_ndim(argument: str, value: Array, ndim: int, shape: str, remedy: str) -> None:
+    """Require an array of `ndim` axes, described in the message as `shape`."""
+    require(np.ndim(value) == ndim, f"`{argument}` must have shape {shape}; got {np.shape(value)}. {remedy}")

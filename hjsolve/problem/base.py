@@ -1,0 +1,90 @@
+"""The problem: an equation, its initial data, where it lives and for how long."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ..checks import as_array, check_range
+from ..typing import Array, ArrayLike, Point, Scalar
+from .domains import AbstractDomain
+from .hamiltonians import AbstractHamiltonian
+from .initials import AbstractInitial, Atoms
+from .viscosities import AbstractViscosity, Constant
+
+
+class Problem(eqx.Module):
+    """`u_t + H(t, x, ∇u) = ε Δu` on a domain for 0 < t <= horizon, `u(0, ·) = g`.
+
+    Every number in it (ε, c, bounds, horizon) is an array: changing a value never recompiles, and problems batch under
+    `jax.vmap`. `viscosity` also takes a number, meaning `Constant`. Dimensions of the Hamiltonian, the domain and the
+    initial data are checked against each other at construction.
+    """
+
+    hamiltonian: AbstractHamiltonian
+    viscosity: AbstractViscosity
+    initial: AbstractInitial | Atoms
+    domain: AbstractDomain
+    horizon: Array
+
+    def __init__(
+        self,
+        hamiltonian: AbstractHamiltonian,
+        viscosity: AbstractViscosity | ArrayLike,
+        initial: AbstractInitial | Atoms,
+        domain: AbstractDomain,
+        horizon: ArrayLike,
+    ):
+        self.hamiltonian = _instance("hamiltonian", hamiltonian, AbstractHamiltonian, "hj.hamiltonians.Custom(function)")
+        self.viscosity = viscosity if isinstance(viscosity, AbstractViscosity) else Constant(viscosity)
+        self.initial = _instance("initial", initial, (AbstractInitial, Atoms), "hj.initials.Custom(function)")
+        self.domain = _instance("domain", domain, AbstractDomain, "hj.Box(lower, upper) or hj.Torus(lower, upper)")
+        self.horizon = as_array("horizon", horizon)
+        check_range("horizon", self.horizon, above=0.0, remedy="The solution starts at t = 0 and runs forward.")
+        _check_dimensions(self.hamiltonian, self.initial, self.domain.dimension)
+
+    @property
+    def dimension(self) -> int:
+        """The space dimension d."""
+        return self.domain.dimension
+
+    def residual(self, u: Callable[[Scalar, Point], Scalar], t: ArrayLike, x: Array) -> Scalar:
+        """`u_t + H(t, x, ∇u) − ε Δu` of any twice differentiable callable `u(t, x [d]) -> []`, at one point x `[d]`.
+
+        Derivatives are taken by autodiff in the precision of x; vmap over points for a batch.
+        """
+        t = jnp.asarray(t, dtype=x.dtype)
+        u_t, p = jax.grad(u, argnums=(0, 1))(t, x)
+        hessian = jax.jacfwd(jax.grad(u, argnums=1), argnums=1)(t, x)
+        return u_t + self.hamiltonian(t, x, p) - self.viscosity.contract(t, x, p, hessian)
+
+
+def _instance(argument: str, value: Any, kinds: Any, remedy: str) -> Any:
+    if not isinstance(value, kinds):
+        raise TypeError(f"`{argument}` must be one of hjsolve's {argument}s; got {type(value).__name__}. Use {remedy}.")
+    return value
+
+
+def _check_dimensions(hamiltonian: AbstractHamiltonian, initial: AbstractInitial | Atoms, d: int) -> None:
+    point = jax.ShapeDtypeStruct((d,), jnp.result_type(float))
+    field = jax.ShapeDtypeStruct((d, 3, 5), point.dtype)
+    time = jax.ShapeDtypeStruct((), point.dtype)
+    advice = f"The domain has dimension {d}: give the Hamiltonian, the domain and the initial data the same dimension."
+    try:
+        shape = eqx.filter_eval_shape(lambda t, x: hamiltonian(t, x, x), time, field).shape
+    except Exception as error:
+        raise ValueError(f"`hamiltonian` does not fit the domain: {error} {advice}") from error
+    if shape != (3, 5):
+        raise ValueError(f"`hamiltonian` maps x, p {field.shape} to {shape}, expected (3, 5). {advice}")
+    if isinstance(initial, Atoms):
+        if initial.dimension != d:
+            raise ValueError(f"`initial` holds atoms of dimension {initial.dimension}. {advice}")
+        return
+    try:
+        shape = eqx.filter_eval_shape(initial, point).shape
+    except Exception as error:
+        raise ValueError(f"`initial` does not fit the domain: {error} {advice}") from error
+    if shape != ():
+        raise ValueError(f"`initial` must map x [{d}] to a number; it returned shape {shape}. {advice}")

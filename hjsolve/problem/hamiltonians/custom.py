@@ -1,0 +1,85 @@
+"""Any Hamiltonian from a function of (t, x, p)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ...typing import Scalar, Values, Vectors
+from .base import AbstractHamiltonian, differentiated_velocity, sampled_speed_bound
+
+_PROBE = (3, 5)
+
+
+class Custom(AbstractHamiltonian):
+    """H = `function(t, x, p)` with x and p `[d, ...]` and the result `[...]`.
+
+    The function is probed at construction on shapes `[d, 3, 5]` and refused unless it returns `(3, 5)`.
+    `bound(t, x, p_lo, p_hi) -> [d, ...]` bounds |∂H/∂p_i| over a box; without it the largest speed at the box's
+    corners and centres is taken, times 1.1.
+    """
+
+    function: Callable[[Scalar, Vectors, Vectors], Values]
+    bound: Callable[[Scalar, Vectors, Vectors, Vectors], Vectors] | None = None
+
+    def __check_init__(self) -> None:
+        if not callable(self.function):
+            raise TypeError(f"`function` must be callable as function(t, x, p); got {self.function!r}.")
+        shapes: dict[int, Any] = {}
+        for d in (1, 2, 3, 4):
+            try:
+                shapes[d] = probed_shape(self.function, d)
+            except Exception as error:
+                shapes[d] = error
+        if not any(shape == _PROBE for shape in shapes.values()):
+            raise ValueError(_refusal(shapes[1]))
+
+    @staticmethod
+    def pointwise(function: Callable[[Scalar, Vectors, Vectors], Scalar]) -> "Custom":
+        """H from a function of single points, `(t, x [d], p [d]) -> []`, vmapped over the places of a grid."""
+        return Custom(_Pointwise(function))
+
+    def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:
+        """function(t, x, p)."""
+        return jnp.asarray(self.function(t, x, p))
+
+    def velocity(self, t: Scalar, x: Vectors, p: Vectors) -> Vectors:
+        """∂H/∂p by autodiff."""
+        return differentiated_velocity(self, t, x, p)
+
+    def speed_bound(self, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vectors) -> Vectors:
+        """The given bound, else 1.1 times the largest sampled speed."""
+        if self.bound is not None:
+            return self.bound(t, x, p_lo, p_hi)
+        return sampled_speed_bound(self, t, x, p_lo, p_hi)
+
+
+class _Pointwise(eqx.Module):
+    function: Callable[[Scalar, Vectors, Vectors], Scalar]
+
+    def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:
+        d, places = p.shape[0], p.shape[1:]
+        x = jnp.broadcast_to(x, p.shape)
+        values = jax.vmap(self.function, in_axes=(None, 1, 1))(t, x.reshape(d, -1), p.reshape(d, -1))
+        if values.ndim != 1:
+            raise ValueError(
+                f"`function` must return a number for single points x [{d}], p [{d}]; got shape {values.shape[1:]}."
+            )
+        return values.reshape(places)
+
+
+def probed_shape(function: Callable[..., Values], d: int) -> tuple[int, ...]:
+    """The shape that `function(t, x, p)` returns on x, p of shape [d, 3, 5]; nothing is computed."""
+    x = jax.ShapeDtypeStruct((d, *_PROBE), jnp.result_type(float))
+    t = jax.ShapeDtypeStruct((), x.dtype)
+    return tuple(eqx.filter_eval_shape(lambda t, x: jnp.asarray(function(t, x, x)), t, x).shape)
+
+
+def _refusal(found: Any) -> str:
+    what = f"raised {type(found).__name__}: {found}" if isinstance(found, Exception) else f"returned shape {found}"
+    return (
+        f"`function` must map x and p of shape [d, 3, 5] to shape {_PROBE}; it {what}. Sum over the components with "
+        "axis=0 (p[0], p[1], ... are whole arrays), or use Custom.pointwise(function) for a function of single points."
+    )

@@ -1,0 +1,41 @@
+"""H = s|p|: fronts that move at normal speed s; the level-set and first-arrival Hamiltonian."""
+
+import jax.numpy as jnp
+
+from ...checks import as_array, check_range
+from ...typing import Array, ArrayLike, Scalar, Values, Vectors
+from .base import AbstractConvexHamiltonian, largest_magnitude, smallest_magnitude
+
+
+class Eikonal(AbstractConvexHamiltonian):
+    """H(p) = s|p| with speed `s > 0`; L(v) = 0 if |v| <= s, else +inf."""
+
+    speed: Array
+
+    def __init__(self, speed: ArrayLike = 1.0):
+        self.speed = as_array("speed", speed)
+        check_range("speed", self.speed, above=0.0, remedy="Reverse the sign of u to move the front the other way.")
+
+    def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:
+        """s|p|, with zero derivative at p = 0."""
+        squared = jnp.sum(p * p, axis=0)
+        moving = squared > 0
+        return self.speed * jnp.where(moving, jnp.sqrt(jnp.where(moving, squared, 1.0)), 0.0)
+
+    def velocity(self, t: Scalar, x: Vectors, p: Vectors) -> Vectors:
+        """s p/|p|, and 0 (the minimal element of the subdifferential) at p = 0."""
+        squared = jnp.sum(p * p, axis=0)
+        moving = squared > 0
+        return self.speed * jnp.where(moving, p / jnp.sqrt(jnp.where(moving, squared, 1.0)), 0.0)
+
+    def speed_bound(self, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vectors) -> Vectors:
+        """s max|p_i|/√(max|p_i|² + Σ_{j≠i} min|p_j|²), the exact maximum over the box."""
+        largest = largest_magnitude(p_lo, p_hi)
+        smallest = smallest_magnitude(p_lo, p_hi)
+        others = jnp.sum(smallest**2, axis=0) - smallest**2
+        squared = largest**2 + jnp.maximum(others, 0.0)
+        return self.speed * jnp.where(squared > 0, largest / jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 1.0)
+
+    def lagrangian(self, t: Scalar, x: Vectors, v: Vectors) -> Values:
+        """0 inside the ball of radius s, +inf outside."""
+        return jnp.where(jnp.sum(v * v, axis=0) <= self.speed**2, 0.0, jnp.inf)

@@ -1,0 +1,46 @@
+"""H = c|p|^q: between the eikonal equation (q = 1) and beyond the quadratic (q = 2)."""
+
+import jax.numpy as jnp
+
+from ...checks import as_array, check_range
+from ...typing import Array, ArrayLike, Scalar, Values, Vectors
+from .base import AbstractConvexHamiltonian, largest_magnitude
+
+
+class Power(AbstractConvexHamiltonian):
+    """H(p) = c|p|^q with `c > 0` and exponent `q > 1`; L(v) = (1 − 1/q) |v| (|v|/(cq))^{1/(q−1)}."""
+
+    c: Array
+    exponent: Array
+
+    def __init__(self, c: ArrayLike = 1.0, exponent: ArrayLike = 2.0):
+        self.c = as_array("c", c)
+        self.exponent = as_array("exponent", exponent)
+        check_range("c", self.c, above=0.0, remedy="For a concave Hamiltonian solve for -u instead.")
+        check_range("exponent", self.exponent, above=1.0, remedy="For exponent 1 use Eikonal(speed=c).")
+
+    def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:
+        """c|p|^q."""
+        return self.c * _power(jnp.sum(p * p, axis=0), self.exponent / 2)
+
+    def velocity(self, t: Scalar, x: Vectors, p: Vectors) -> Vectors:
+        """c q |p|^{q−2} p."""
+        return self.c * self.exponent * _power(jnp.sum(p * p, axis=0), self.exponent / 2 - 1) * p
+
+    def speed_bound(self, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vectors) -> Vectors:
+        """c q max|p_i| · max|p|^{q−2} for q >= 2, c q max|p_i|^{q−1} for q < 2."""
+        largest = largest_magnitude(p_lo, p_hi)
+        above_two = largest * _power(jnp.sum(largest**2, axis=0), self.exponent / 2 - 1)
+        below_two = _power(largest**2, (self.exponent - 1) / 2)
+        return self.c * self.exponent * jnp.where(self.exponent >= 2, above_two, below_two)
+
+    def lagrangian(self, t: Scalar, x: Vectors, v: Vectors) -> Values:
+        """(1 − 1/q) |v| (|v|/(cq))^{1/(q−1)}."""
+        speed = _power(jnp.sum(v * v, axis=0), 0.5)
+        return (1 - 1 / self.exponent) * speed * _power(speed / (self.c * self.exponent), 1 / (self.exponent - 1))
+
+
+def _power(base: Values, exponent: Values) -> Values:
+    """base^exponent, equal to 0 with zero derivative where base = 0 (the inner `where` keeps gradients finite)."""
+    positive = base > 0
+    return jnp.where(positive, jnp.where(positive, base, 1.0) ** exponent, 0.0)

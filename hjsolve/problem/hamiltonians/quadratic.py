@@ -1,0 +1,33 @@
+"""H = c|p|²: the Hamiltonian that the Hopf-Cole transform linearises and that log-sum-exp networks carry."""
+
+import jax.numpy as jnp
+
+from ...checks import as_array, check_range
+from ...typing import Array, ArrayLike, Scalar, Values, Vectors
+from .base import AbstractConvexHamiltonian, largest_magnitude
+
+
+class Quadratic(AbstractConvexHamiltonian):
+    """H(p) = c|p|², L(v) = |v|²/(4c). `c > 0`; a traced or array `c` never recompiles."""
+
+    c: Array
+
+    def __init__(self, c: ArrayLike = 1.0):
+        self.c = as_array("c", c)
+        check_range("c", self.c, above=0.0, remedy="For a concave Hamiltonian solve for -u instead.")
+
+    def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:
+        """c|p|²."""
+        return self.c * jnp.sum(p * p, axis=0)
+
+    def velocity(self, t: Scalar, x: Vectors, p: Vectors) -> Vectors:
+        """2cp."""
+        return 2 * self.c * p
+
+    def speed_bound(self, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vectors) -> Vectors:
+        """2c max|p_i|."""
+        return 2 * self.c * largest_magnitude(p_lo, p_hi)
+
+    def lagrangian(self, t: Scalar, x: Vectors, v: Vectors) -> Values:
+        """|v|²/(4c)."""
+        return jnp.sum(v * v, axis=0) / (4 * self.c)

@@ -1,0 +1,33 @@
+"""The viscosity a first-order scheme really solves with: the problem's own plus the scheme's dissipation."""
+
+import jax.numpy as jnp
+
+from ...typing import Array, Point, Scalar, Values, Vectors
+from ..hamiltonians import AbstractHamiltonian
+from .base import AbstractViscosity, Hessian
+
+
+class Numerical(AbstractViscosity):
+    """base + Σ_i (|∂H/∂p_i| Δx_i/2) ∂_ii u: the modified equation of local Lax-Friedrichs with first-order differences.
+
+    Depends on p. `root` and `bound` need ∇u, so they raise `TypeError`: the modified equation is for reading and for
+    residuals, and is solved by the scheme itself.
+    """
+
+    base: AbstractViscosity
+    hamiltonian: AbstractHamiltonian
+    spacing: Array
+
+    def contract(self, t: Scalar, x: Vectors, p: Vectors, hessian: Hessian) -> Values:
+        """The base's term plus Σ_i (|∂H/∂p_i| Δx_i/2) ∂_ii u."""
+        speed = jnp.abs(self.hamiltonian.velocity(t, x, p))
+        added = [speed[i] * self.spacing[i] / 2 * hessian[i, i] for i in range(p.shape[0])]
+        return self.base.contract(t, x, p, hessian) + sum(added[1:], start=added[0])
+
+    def root(self, t: Scalar, x: Point) -> Array:
+        """Not a function of (t, x) alone: raises."""
+        raise TypeError("a numerical viscosity depends on ∇u and has no particle noise. Use the problem's own viscosity.")
+
+    def bound(self, t: Scalar, x: Vectors) -> Values:
+        """Not a function of (t, x) alone: raises."""
+        raise TypeError("a numerical viscosity depends on ∇u. Use the problem's own viscosity to bound the time step.")
