@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "RESULTS": "results",
+    "HJWarning": "results",
+    "Solution": "solution",
+    "methods": "methods",
+    "solve": "solve",
     "Box": "problem",
     "Problem": "problem",
     "Torus": "problem",
@@ -29,7 +34,8 @@ __all__ = [*sorted(_HOMES), "__version__"]
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'hjsolve' has no attribute {name!r}. It has: {', '.join(__all__)}.")
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    home = import_module(f".{_HOMES[name]}", __name__)
+    value = home if home.__name__ == f"{__name__}.{name}" and not hasattr(home, name) else getattr(home, name)
     globals()[name] = value
     return value
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .errors import RunFailed
+
 REMEDY = (
     "The installed jax computes wrong numbers on this machine. Install jax 0.10.1 or >= 0.10.3, "
     "or set XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type= and start again."
@@ -42,6 +44,13 @@ def check(*, thorough: bool = False) -> list[Verdict]:
     with jax.default_device(cpu):
         verdicts = [_squares(16385, np.float64, 1e-11), _squares(32769, np.float32, 1e-4)]
         return [*verdicts, _maxima(20000)] if thorough else verdicts
+
+
+def require() -> None:
+    """Raise `RunFailed` with the remedy where the compiler gets a fast canary wrong."""
+    wrong = [verdict for verdict in check() if not verdict.ok]
+    if wrong:
+        raise RunFailed("\n".join([*(f"{one.name}: relative error {one.error:.1e}" for one in wrong), REMEDY]))
 
 
 def _squares(rows: int, dtype: type[np.floating[Any]], tolerance: float) -> Verdict:

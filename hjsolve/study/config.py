@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from hjsolve.study import strict_yaml
-from hjsolve.study.errors import ConfigError, brief, nearest, one_of
+from . import strict_yaml
+from .errors import ConfigError, brief, nearest, one_of
 
 Precision = Literal["float32", "float64"]
 Device = Literal["auto", "cpu", "gpu", "tpu"]

@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hjsolve.study.config import Device, Precision
-from hjsolve.study.errors import ConfigError, one_of
+from .config import Device, Precision
+from .errors import ConfigError, one_of
 
 if TYPE_CHECKING:
     import jax

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hjsolve.study.errors import StoreError, brief, nearest, one_of
-from hjsolve.study.store import disk_errors, write
+from .errors import StoreError, brief, nearest, one_of
+from .store import disk_errors, write
 
 MARKER = "hjsolve_complete"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hjsolve.study import registry, store
-from hjsolve.study.errors import RunFailed
-from hjsolve.study.table import Table
+from . import registry, store
+from .errors import RunFailed
+from .table import Table
 
 DPI = 150
 

@@ -1,8 +1,8 @@
 """Where experiments live and how they are found: a folder of files, no list to keep.
 
 `<root>/experiments/<name>.py` is an experiment, `experiments/figures/<name>.py` a figure, `configs/<name>.yaml` its
-config. The root is the checkout, or the copy inside an installed wheel, or the folder that `HJSOLVE_ROOT` names. The folder is
-loaded as the package `hjsolve_experiments`, so that hjsolve never imports it by name and experiments may import one
+config. The root is the checkout, or the copy inside an installed wheel, or the folder that `HJSOLVE_ROOT` names. It is
+loaded as the package `hjsolve_experiments`, so that hjsolve never imports experiments by name and they may import one
 another relatively. Listing reads source text only: it costs no import.
 """
 
@@ -20,9 +20,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hjsolve.study import config as configs
-from hjsolve.study.config import RunConfig
-from hjsolve.study.errors import ConfigError, nearest, one_of
+from . import config as configs
+from .config import RunConfig
+from .errors import ConfigError, nearest, one_of
 
 PACKAGE = "hjsolve_experiments"
 
@@ -109,4 +109,8 @@ def _module(name: str) -> ModuleType:
         spec.submodule_search_locations = [folder]
         sys.modules[PACKAGE] = module_from_spec(spec)
         importlib.invalidate_caches()
-    return importlib.import_module(f"{PACKAGE}.{name}")
+    try:
+        return importlib.import_module(f"{PACKAGE}.{name}")
+    except Exception as error:  # whatever a module of the user's may raise
+        remedy = " Install hjsolve[data]." if isinstance(error, ModuleNotFoundError) else ""
+        raise ConfigError(f"{folder}: `{name}` does not load: {type(error).__name__}: {error}.{remedy}") from error

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
 
-from hjsolve.study.table import Scalar, Table
+from .table import Scalar, Table
 
 console = Console()
 errors = Console(stderr=True)
@@ -70,28 +70,29 @@ def _blocks(names: list[str], widths: dict[str, int], limit: int) -> list[list[s
 
 
 @contextmanager
-def progress(total: int | None, description: str) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal once the block has lasted a second; call the yielded `advance(steps)` as work is done.
+def progress(description: str, total: float | None = 1.0) -> Iterator[Callable[[float], None]]:
+    """Show a bar on a terminal once the block has lasted a second; call the yielded `reached(done)` as work is done.
 
-    `total=None` shows a spinner. Inside another bar, off a terminal or for quick work nothing is drawn.
+    `done` counts up to `total` from the start, so that a lost update does no harm. `total=None` shows a spinner.
+    Inside another bar, off a terminal or for quick work nothing is drawn.
     """
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeRemainingColumn(),
     )
     bar = Progress(*(columns if total is not None else columns[:2]), console=errors, transient=True)
     task = bar.add_task(description, total=total)
     if not errors.is_terminal or not _active.acquire(blocking=False):
-        yield lambda steps: None
+        yield lambda done: None
         return
     timer = threading.Timer(_DELAY, bar.start)
     timer.daemon = True
     timer.start()
     try:
-        yield lambda steps: bar.advance(task, steps)
+        yield lambda done: bar.update(task, completed=done)
     finally:
         timer.cancel()
         timer.join()

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from hjsolve.study.errors import ConfigError, StoreError
+from .errors import ConfigError, StoreError
 
 State = Literal["running", "finished", "interrupted", "failed"]
 

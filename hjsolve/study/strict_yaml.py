@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from hjsolve.study.errors import ConfigError
+from .errors import ConfigError
 
 MAX_DEPTH = 40
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from hjsolve.study import fields as arrays
-from hjsolve.study import store, strict_yaml
-from hjsolve.study.errors import StoreError, brief, nearest, one_of
+from . import fields as arrays
+from . import store, strict_yaml
+from .errors import StoreError, brief, nearest, one_of
 
 Scalar = bool | int | float | str | None
 

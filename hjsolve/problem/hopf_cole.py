@@ -1,0 +1,90 @@
+"""Which problems the Hopf-Cole transform linearises, and what it needs of them.
+
+`w = exp(−cu/ε)` turns `u_t + c|∇u|² = εΔu` into the heat equation `w_t = εΔw`.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ..checks import concrete, require
+from ..typing import Array, Function, Point, Scalar
+from .base import Problem
+from .domains import AbstractDomain
+from .hamiltonians import Quadratic, WithSource
+from .initials import AbstractInitial, Atoms
+from .viscosities import Constant
+
+_FACE_SAMPLES = 5
+
+
+def require_hopf_cole(problem: Problem, method: str, otherwise: str) -> None:
+    """Raise `ValueError` unless H = c|p|² and ε is constant; `otherwise` names what to use instead."""
+    hamiltonian, viscosity = problem.hamiltonian, problem.viscosity
+    require(
+        isinstance(hamiltonian, Quadratic),
+        f"{method} needs `hamiltonian` = Quadratic(c); got {type(hamiltonian).__name__}. {otherwise}",
+    )
+    require(
+        isinstance(viscosity, Constant),
+        f"{method} needs a constant `viscosity`; got {type(viscosity).__name__}. {otherwise}",
+    )
+
+
+def parameters(problem: Problem) -> tuple[Scalar, Scalar]:
+    """(c, ε) of a problem with H = c|p|² and constant viscosity."""
+    assert isinstance(problem.hamiltonian, Quadratic)
+    assert isinstance(problem.viscosity, Constant)
+    return jnp.asarray(problem.hamiltonian.c), jnp.asarray(problem.viscosity.epsilon)
+
+
+class NormalisationSource(eqx.Module):
+    """f(t) = dε/(2ct), the source that the unnormalised u_N = −(ε/c) log Σ_j exp(−cE_j/ε) carries."""
+
+    dimension: int = eqx.field(static=True)
+    c: Array
+    epsilon: Array
+
+    def __call__(self, t: Scalar) -> Scalar:
+        """dε/(2ct)."""
+        return self.dimension * self.epsilon / (2 * self.c * t)
+
+
+def solved_by_propagator(problem: Problem) -> Problem:
+    """The equation of the propagator's output: the problem itself, plus the source dε/(2ct) for `Atoms`."""
+    if not isinstance(problem.initial, Atoms):
+        return problem
+    source = NormalisationSource(problem.dimension, *parameters(problem))
+    return eqx.tree_at(lambda p: p.hamiltonian, problem, WithSource(problem.hamiltonian, source))
+
+
+def on_domain(initial: AbstractInitial, domain: AbstractDomain) -> Function:
+    """The data as a function on all of R^d: periodic axes repeat the values of the domain."""
+
+    def g(x: Point) -> Scalar:
+        return initial(domain.wrap(x))
+
+    return g if any(domain.periodic) else initial
+
+
+def check_periodic_data(problem: Problem, method: str) -> None:
+    """Raise `ValueError` if the data do not match across the periodic faces (growing data on a torus)."""
+    domain, initial = problem.domain, problem.initial
+    lower, upper = concrete(domain.lower), concrete(domain.upper)
+    if isinstance(initial, Atoms) or lower is None or upper is None:
+        return
+    fractions = jnp.linspace(0.03, 0.91, _FACE_SAMPLES)
+    for axis, periodic in enumerate(domain.periodic):
+        if not periodic:
+            continue
+        inside = jnp.asarray(lower) + fractions[:, None] * (upper - lower)
+        low, high = (jax.vmap(initial)(inside.at[:, axis].set(face[axis])) for face in (lower, upper))
+        left, right, scale = concrete(low), concrete(high), concrete(jax.vmap(initial)(inside))
+        if left is None or right is None or scale is None:
+            return
+        jump = abs(left - right).max()
+        require(
+            jump <= 1e-4 * max(abs(left).max(), abs(scale).max(), 1e-30),
+            f"`initial` must be periodic for {method} on this domain; it jumps by {jump:g} across axis {axis}. "
+            "Use a Box for growing data, or data with the domain's period.",
+        )

@@ -1,0 +1,239 @@
+"""The only time loop: `solve(problem, method, ts)`."""
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import equinox as eqx
+import equinox.internal as eqxi
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .checks import as_array, concrete, require
+from .clock import CompileClock
+from .methods.base import AbstractEvolution, AbstractMethod, AbstractRepresentation, Evaluation, State
+from .problem import Problem
+from .results import RESULTS
+from .solution import Solution
+from .typing import Array, ArrayLike, Float, Points, PRNGKeyArray, Scalar
+
+Progress = Callable[[float], None]
+_Tree = TypeVar("_Tree")
+_MAX_STEPS = 1_000_000
+_REPORT_EVERY = 64
+"""Steps between two progress reports: rare enough to cost nothing."""
+
+
+def solve(
+    problem: Problem,
+    method: AbstractMethod,
+    ts: ArrayLike,
+    *,
+    points: ArrayLike | None = None,
+    key: PRNGKeyArray | None = None,
+    max_steps: int | None = None,
+    checkpoints: int | None = None,
+    throw: bool = True,
+    progress: Progress | None = None,
+) -> Solution:
+    """Solve `u_t + H(t, x, ∇u) = ε Δu`, `u(0, ·) = g`, and save at the times `ts`.
+
+    **Arguments.** `ts` `[s]` increases within [0, horizon]. `points` `[m, d]`: where to evaluate; None means the
+    nodes of a grid method and is refused by methods that have none. `key`: randomness, for methods that sample.
+    `max_steps`: limit on time steps (default 1,000,000). `checkpoints`: states kept for reverse-mode differentiation
+    (default about √(2·max_steps)). `throw`: raise `RuntimeError` if the run does not end successfully; otherwise read
+    `solution.result`. `progress`: called with the fraction of the horizon reached.
+
+    Differentiable in reverse mode with respect to every number in the problem and the method, and batched by
+    `equinox.filter_vmap` over problems. Computes in JAX's current default precision.
+    """
+    points_given = None if points is None else as_array("points", points)
+    times = as_array("ts", ts)
+    _check_times(times, problem)
+    _check_points(points_given, problem, method)
+    method.check(problem)
+    dtype = jnp.result_type(float)
+    problem, method, times, points_given = cast((problem, method, times, points_given), dtype)
+    key = jax.random.key(0) if key is None else key
+    options = (max_steps or _MAX_STEPS, checkpoints, progress)
+
+    began = time.perf_counter()
+    with CompileClock() as clock:
+        solved = _solve(problem, method, times, points_given, key, options)
+        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(solved))
+        if not traced:
+            jax.block_until_ready(solved)
+    if not traced:
+        elapsed = time.perf_counter() - began
+        compiling = min(clock.seconds, elapsed)
+        # arrays, not floats: a float in a pytree would be a compile-time constant of every later evaluation
+        solved.stats["compile_seconds"] = np.asarray(compiling)
+        solved.stats["seconds"] = np.asarray(elapsed - compiling)
+        _finish(solved, throw)
+    return solved
+
+
+@eqx.filter_jit
+def _solve(
+    problem: Problem,
+    method: AbstractMethod,
+    ts: Float[Array, "s"],
+    points: Points | None,
+    key: PRNGKeyArray,
+    options: tuple[int, int | None, Progress | None],
+) -> Solution:
+    prepare_key, evaluate_key = jax.random.split(key)
+    if isinstance(method, AbstractEvolution):
+        where = method.nodes(problem) if points is None else points
+        states, evaluations, stats, result = _march(problem, method, ts, points, prepare_key, options)
+        equation, reach = method.equation(problem), _reach_by_marching
+    elif isinstance(method, AbstractRepresentation):
+        assert points is not None
+        where = points
+        states = method.prepare(problem, key=prepare_key)
+        keys = jax.random.split(evaluate_key, len(ts))
+        evaluations = jax.lax.map(lambda tk: method.evaluate(problem, tk[0], states, points, key=tk[1]), (ts, keys))
+        equation, reach = method.equation(problem, states), _reach_directly
+        stats = {"start": jnp.zeros((), ts.dtype), "steps": jnp.zeros((), int)}
+        result = _worst(evaluations.result)
+    else:
+        raise TypeError(f"`method` must be an evolution or a representation; got {type(method).__name__}.")
+    u, gradient = evaluations.u, evaluations.gradient
+    finite = jnp.all(jnp.isfinite(u)) & jnp.all(jnp.isfinite(gradient))
+    result = RESULTS.where((result == RESULTS.successful) & ~finite, RESULTS.nonfinite, result)
+    stats = {**evaluations.stats, **stats}
+    return Solution(problem, method, ts, where, u, gradient, result, stats, equation, states, reach)
+
+
+def _march(
+    problem: Problem,
+    method: AbstractEvolution,
+    ts: Array,
+    points: Points | None,
+    key: PRNGKeyArray,
+    options: tuple[int, int | None, Progress | None],
+) -> tuple[State, Evaluation, dict[str, Array], RESULTS]:
+    start = method.start_time(problem)
+    initial = method.init(problem, key=key)
+    counters = (jnp.zeros((), int), jnp.asarray(jnp.inf, ts.dtype), jnp.zeros((), ts.dtype))
+
+    def save(carry: Any, t: Scalar) -> Any:
+        march = _advance(problem, method, carry, jnp.maximum(t, start), options)
+        state = march[1]
+        return march, (state, method.evaluate(problem, t, state, points))
+
+    march, (states, evaluations) = jax.lax.scan(save, (start, initial, counters, RESULTS.successful), ts)
+    _, _, (steps, smallest, largest), result = march
+    stats = {"start": start, "steps": steps, "smallest_dt": smallest, "largest_dt": largest}
+    joined = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), initial, states)
+    return joined, evaluations, stats, result
+
+
+def _advance(
+    problem: Problem,
+    method: AbstractEvolution,
+    carry: Any,
+    target: Scalar,
+    options: tuple[int, int | None, Progress | None],
+) -> Any:
+    """March (t, state, counters, result) to `target`, in steps that end on it exactly."""
+    max_steps, checkpoints, progress = options
+    resolution = 8 * jnp.finfo(target.dtype).eps * problem.horizon
+
+    def unfinished(carry: Any) -> Array:
+        t, _, (steps, _, _), result = carry
+        return (t < target) & (result == RESULTS.successful) & (steps < max_steps)
+
+    def body(carry: Any) -> Any:
+        t, state, (steps, smallest, largest), _ = carry
+        stable = method.stable_dt(problem, t, state)
+        remaining = target - t
+        # equal steps to the target: no sliver of a last step
+        pieces = jnp.maximum(jnp.ceil(remaining / stable * (1 - 1e-6)), 1.0)
+        dt = jnp.where(pieces > 1, remaining / pieces, remaining)
+        new, result = method.step(problem, t, dt, state)
+        underflow = (pieces > 1) & ~(dt > resolution)
+        result = RESULTS.where(underflow & (result == RESULTS.successful), RESULTS.step_underflow, result)
+        steps = steps + 1
+        if progress is not None:
+            _report(progress, steps, (t + dt) / problem.horizon)
+        t = jnp.where(pieces > 1, t + dt, target)
+        return t, new, (steps, jnp.minimum(smallest, dt), jnp.maximum(largest, dt)), result
+
+    t, state, counters, result = eqxi.while_loop(
+        unfinished, body, carry, max_steps=max_steps, kind="checkpointed", checkpoints=checkpoints
+    )
+    stopped = (result == RESULTS.successful) & (t < target)
+    return t, state, counters, RESULTS.where(stopped, RESULTS.max_steps_reached, result)
+
+
+def _reach_by_marching(problem: Problem, method: AbstractEvolution, states: State, ts: Array, t: Scalar) -> State:
+    start = method.start_time(problem)
+    times = jnp.concatenate([start[None], jnp.maximum(ts, start)])
+    t = jnp.maximum(t, start)
+    index = jnp.sum(times <= t) - 1
+    state = jax.tree.map(lambda s: s[index], states)
+    counters = (jnp.zeros((), int), jnp.asarray(jnp.inf, ts.dtype), jnp.zeros((), ts.dtype))
+    carry = (times[index], state, counters, RESULTS.successful)
+    return _advance(problem, method, carry, t, (_MAX_STEPS, None, None))[1]
+
+
+def _reach_directly(problem: Problem, method: AbstractMethod, states: State, ts: Array, t: Scalar) -> State:
+    return states
+
+
+def _report(progress: Progress, steps: Array, fraction: Array) -> None:
+    def report() -> None:
+        jax.debug.callback(lambda f: progress(float(f)), fraction)
+
+    jax.lax.cond(steps % _REPORT_EVERY == 0, report, lambda: None)
+
+
+def _worst(results: RESULTS) -> RESULTS:
+    """The first result that is not successful among a batch."""
+    codes = results._value
+    failed = codes != RESULTS.successful._value
+    return jax.tree.map(lambda r: r[jnp.argmax(failed)], results)
+
+
+def cast(tree: _Tree, dtype: Any) -> _Tree:
+    """Every floating-point array of a pytree in `dtype`."""
+    return jax.tree.map(lambda a: jnp.asarray(a, dtype) if eqx.is_inexact_array(a) else a, tree)
+
+
+def _finish(solution: Solution, throw: bool) -> None:
+    failed = solution.result != RESULTS.successful
+    if throw and bool(jnp.any(failed)):
+        raise RuntimeError(f"{type(solution.method).__name__} did not finish: {RESULTS[solution.result]}")
+
+
+def _check_times(ts: Array, problem: Problem) -> None:
+    require(ts.ndim == 1 and ts.shape[0] > 0, f"`ts` must be a list of at least one time; got shape {ts.shape}.")
+    known, horizon = concrete(ts), concrete(problem.horizon)
+    if known is None:
+        return
+    shown = known.tolist()
+    require((known >= 0).all(), f"`ts` must be >= 0; got {shown}. The data are given at t = 0.")
+    require((known[1:] > known[:-1]).all(), f"`ts` must increase strictly; got {shown}. Sort them and drop repeats.")
+    if horizon is not None:
+        slack = 1e-6 * float(horizon.max())
+        require(
+            known[-1] <= float(horizon.min()) + slack,
+            f"`ts` must end within the horizon {float(horizon.min()):g}; got {shown[-1]:g}. Raise the problem's horizon.",
+        )
+
+
+def _check_points(points: Array | None, problem: Problem, method: AbstractMethod) -> None:
+    d = problem.dimension
+    if points is None:
+        require(
+            isinstance(method, AbstractEvolution),
+            f"`points` is needed: {type(method).__name__} has no nodes of its own. Give an array [m, {d}].",
+        )
+        return
+    require(
+        points.ndim == 2 and points.shape[1] == d and points.shape[0] > 0,
+        f"`points` must have shape [m, {d}] with m >= 1; got {points.shape}. One row per point"
+        + (", e.g. x[:, None]." if d == 1 else "."),
+    )

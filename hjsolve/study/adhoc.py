@@ -1,0 +1,197 @@
+"""A problem described in a YAML file: built, solved, stored and drawn, without writing Python.
+
+    problem:
+      hamiltonian: {kind: Quadratic, c: 1.0}
+      viscosity: 0.1
+      initial: {kind: Cosine, wavevector: [3.0]}
+      domain: {lower: [-3.0], upper: [3.0]}
+      horizon: 0.5
+    method: {kind: FiniteDifference, cells: 200}
+    times: [0.25, 0.5]
+
+Kinds are the class names of hjsolve and the other keys their constructor arguments.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from . import canaries, config, environment, export, store
+from .draw import picture
+from .errors import ConfigError, RunFailed, nearest, one_of
+from .figures import save
+from .report import console, progress
+
+if TYPE_CHECKING:
+    from hjsolve.solution import Solution
+
+HAMILTONIANS = dict.fromkeys(("Quadratic", "Eikonal", "Linear", "Power"), "hjsolve.problem.hamiltonians")
+INITIALS = dict.fromkeys(("Quadratic", "Norm", "Cosine", "LogSumExp", "Atoms"), "hjsolve.problem.initials")
+METHODS = {"FiniteDifference": "hjsolve.methods.grid", "HopfCole": "hjsolve.methods.particle"}
+MAX_POINTS = 1_000_000
+
+
+class Domain(config.StrictModel):
+    """A box, or a torus where every axis is periodic."""
+
+    lower: tuple[float, ...] = Field(min_length=1)
+    upper: tuple[float, ...] = Field(min_length=1)
+    periodic: tuple[bool, ...] | None = None
+
+
+class Problem(config.StrictModel):
+    """The equation, its data, where and how long."""
+
+    hamiltonian: dict[str, Any]
+    viscosity: float = Field(ge=0)
+    initial: dict[str, Any]
+    domain: Domain
+    horizon: float = Field(gt=0)
+
+
+class Output(config.StrictModel):
+    """The file's format, and how many points an axis has (null: the grid's own nodes, or a resolution that fits d)."""
+
+    format: Literal["npz", "nc"] = "npz"
+    points_per_axis: int | None = Field(default=None, ge=2)
+
+
+class File(config.StrictModel):
+    """The whole file."""
+
+    problem: Problem
+    method: dict[str, Any]
+    times: tuple[float, ...] = Field(min_length=1)
+    precision: config.Precision = "float64"
+    device: config.Device = "auto"
+    output: Output = Output()
+
+
+def solve_file(path: Path, out: Path, *, overwrite: bool = False) -> list[Path]:
+    """Solve the problem in `path`; write `<stem>.npz` or `.nc`, and `<stem>.png` where d <= 2, into `out`.
+
+    Raises:
+        ConfigError: the file, an argument in it or an existing output is refused.
+        RunFailed: the solver stopped; the message says how.
+        StoreError: an output could not be written.
+    """
+    spec = config.validate(File, config.read(path), str(path))
+    data_path, image_path = (out / f"{path.stem}.{suffix}" for suffix in (spec.output.format, "png"))
+    for target in (data_path, image_path):
+        if target.exists() and not overwrite:
+            raise ConfigError(f"`{target}` exists. Give another `--out`, or `--overwrite` to replace it.")
+    device = environment.pick_device(spec.device)
+    canaries.require()
+    with environment.settings(spec.precision, device):
+        solution = _solve(spec, str(path))
+        arrays = {name: np.asarray(getattr(solution, name)) for name in ("ts", "points", "u", "gradient")}
+    facts = {
+        "problem": config.to_yaml(spec),
+        "stats": json.dumps(_plain(solution.stats)),
+        "equation": _written(solution),
+    }
+    with store.disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    store.write(data_path, export.npz(arrays, facts) if spec.output.format == "npz" else export.netcdf(arrays, facts))
+    figure = picture(arrays["ts"], arrays["points"], arrays["u"])
+    if figure is None:
+        console.print(f"no picture in {arrays['points'].shape[1]} dimensions: draw a section of {data_path} yourself")
+        return [data_path]
+    save(figure, image_path)
+    return [data_path, image_path]
+
+
+def _solve(spec: File, source: str) -> Solution:
+    """Build the problem and the method, reporting every refused argument at once, then solve."""
+    from hjsolve.problem import Box, viscosities
+    from hjsolve.problem import Problem as Equation
+    from hjsolve.solve import solve
+
+    mistakes: list[str] = []
+    domain = spec.problem.domain
+    initial = _build("problem.initial", spec.problem.initial, INITIALS, mistakes)
+    hamiltonian = _build("problem.hamiltonian", spec.problem.hamiltonian, HAMILTONIANS, mistakes)
+    method = _build("method", spec.method, METHODS, mistakes)
+    box = _try("problem.domain", lambda: Box(**domain.model_dump()), mistakes)
+    points = _points(spec, mistakes)
+    if not mistakes:
+        parts = (hamiltonian, viscosities.Constant(spec.problem.viscosity), initial, box, spec.problem.horizon)
+        problem = _try("problem", lambda: Equation(*parts), mistakes)
+    if mistakes:
+        raise ConfigError("\n".join([f"{source}: {len(mistakes)} mistake(s)", *(f"  {line}" for line in mistakes)]))
+    try:
+        with progress("solving") as reached:
+            return solve(problem, method, ts=np.array(spec.times), points=points, progress=reached)
+    except (TypeError, ValueError) as error:  # refused before it started
+        raise ConfigError(f"{source}: {error}") from error
+    except Exception as error:
+        raise RunFailed(f"{source}: the solver stopped: {error}") from error
+
+
+def _build(key: str, spec: Mapping[str, Any], kinds: Mapping[str, str], mistakes: list[str]) -> Any:
+    """Construct the class that `spec` names from its other keys; what is wrong is added to `mistakes`."""
+    kind, arguments = spec.get("kind"), {name: _tuples(value) for name, value in spec.items() if name != "kind"}
+    if not isinstance(kind, str) or kind not in kinds:
+        mistakes.append(f"`{key}.kind` must be one of {one_of(kinds)}; got {kind!r}.{nearest(kind, kinds)}")
+        return None
+    make = getattr(import_module(kinds[kind]), kind)
+    parameters = inspect.signature(make).parameters
+    unknown = [name for name in arguments if name not in parameters]
+    for name in unknown:
+        mistakes.append(
+            f"`{key}.{name}` is not a key of {kind}.{nearest(name, parameters)} Keys: {one_of(parameters)}."
+        )
+    missing = [name for name, p in parameters.items() if p.default is p.empty and name not in arguments]
+    mistakes.extend(f"`{key}.{name}` is required by {kind}." for name in missing)
+    return None if unknown or missing else _try(key, lambda: make(**arguments), mistakes)
+
+
+def _tuples(value: Any) -> Any:
+    """Turn lists into tuples: an argument may be static, and then has to be hashable."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _try(key: str, make: Callable[[], Any], mistakes: list[str]) -> Any:
+    try:
+        return make()
+    except (TypeError, ValueError) as error:
+        mistakes.append(f"`{key}`: {error}")
+        return None
+
+
+def _points(spec: File, mistakes: list[str]) -> np.ndarray[Any, Any] | None:
+    """Return the output points `[m, d]`, or None for a grid method's own nodes."""
+    lower, upper = spec.problem.domain.lower, spec.problem.domain.upper
+    d, count = len(lower), spec.output.points_per_axis
+    if count is None:
+        if spec.method.get("kind") == "FiniteDifference":
+            return None
+        count = {1: 401, 2: 101, 3: 33}.get(d, max(2, int(20000 ** (1 / d))))
+    if count**d > MAX_POINTS:
+        most = int(MAX_POINTS ** (1 / d) + 1e-9)
+        mistakes.append(
+            f"`output.points_per_axis` must be <= {most} in {d} dimensions ({MAX_POINTS} points); got {count}."
+        )
+        return None
+    axes = [np.linspace(low, high, count) for low, high in zip(lower, upper, strict=False)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+
+
+def _written(solution: Solution) -> str:
+    """Return the equation that the method really solved, with its numbers."""
+    import equinox as eqx
+
+    return eqx.tree_pformat(solution.equation, short_arrays=False)
+
+
+def _plain(stats: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the solver's statistics as JSON holds them."""
+    return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in stats.items()}
