@@ -1,0 +1,53 @@
+"""The uniform grid on a domain: nodes, spacing, and values continued beyond the faces."""
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from ...kernels.interpolate import interpolate
+from ...problem import AbstractDomain
+from ...typing import Array, Float, Points, Values, Vectors
+
+
+class Mesh(eqx.Module):
+    """`cells` per axis on `domain`. An axis of n cells has n + 1 nodes, a periodic axis n."""
+
+    domain: AbstractDomain
+    cells: tuple[int, ...] = eqx.field(static=True)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Nodes per axis."""
+        return tuple(n if periodic else n + 1 for n, periodic in zip(self.cells, self.domain.periodic, strict=True))
+
+    @property
+    def spacing(self) -> Array:
+        """Δx `[d]`."""
+        return self.domain.extent / jnp.asarray(self.cells)
+
+    @property
+    def coordinates(self) -> Vectors:
+        """The nodes as an array `[d, n_1, ..., n_d]`."""
+        spacing = self.spacing
+        axes = [self.domain.lower[k] + spacing[k] * jnp.arange(n) for k, n in enumerate(self.shape)]
+        return jnp.stack(jnp.meshgrid(*axes, indexing="ij"))
+
+    @property
+    def points(self) -> Points:
+        """The nodes as a list `[n_1 ··· n_d, d]`, last axis fastest."""
+        return self.coordinates.reshape(len(self.cells), -1).T
+
+    def padded(self, values: Values, axis: int, width: int) -> Values:
+        """`values` `[n_1, ..., n_d]` with `axis` brought to the front and `width` ghosts on both of its ends."""
+        v = jnp.moveaxis(values, axis, 0)
+        if self.domain.periodic[axis]:
+            return jnp.concatenate([v[-width:], v, v[:width]])
+        lower, upper = self.domain.boundary[axis]
+        spacing = self.spacing[axis]
+        before = lower.ghosts(v[: width + 1], spacing, width)[::-1]
+        after = upper.ghosts(v[::-1][: width + 1], spacing, width)
+        return jnp.concatenate([before, v, after])
+
+    def at(self, values: Values, points: Points) -> Float[Array, "m ..."]:
+        """Quintic interpolation of `values` `[n_1, ..., n_d, ...]` at `points` `[m, d]`."""
+        domain = self.domain
+        return interpolate(values, jnp.asarray(domain.lower), self.spacing, domain.periodic, points, order=5)

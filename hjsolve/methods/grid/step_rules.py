@@ -1,0 +1,66 @@
+"""How long a time step is, given the stability limit."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from ...checks import as_array, check_range
+from ...typing import Array, ArrayLike, Scalar
+
+
+class AbstractStepRule(eqx.Module):
+    """A choice of Δt."""
+
+    @abc.abstractmethod
+    def __call__(self, limit: Scalar, spacing: Scalar) -> Scalar:
+        """Δt from the stability limit and the finest Δx relative to the domain's extent."""
+
+
+class CFL(AbstractStepRule):
+    """Δt = number · limit: the usual choice. In time the error is then O(Δx³) with SSP-RK3."""
+
+    number: Array
+
+    def __init__(self, number: ArrayLike = 0.7):
+        self.number = as_array("number", number)
+        check_range("number", self.number, above=0.0, remedy="Use a value in (0, 1].")
+        check_range("1 - number", 1 - self.number, least=0.0, remedy="A CFL number above 1 is unstable; use (0, 1].")
+
+    def __call__(self, limit: Scalar, spacing: Scalar) -> Scalar:
+        """Number · limit."""
+        return self.number * limit
+
+
+class PowerLaw(AbstractStepRule):
+    """Δt = number · limit · (4Δx/extent)^{exponent−1}, at most number · limit: Δt ∝ Δx^exponent.
+
+    exponent 5/3 balances SSP-RK3 against WENO5, so that refinement shows order 5.
+    """
+
+    number: Array
+    exponent: Array
+
+    def __init__(self, number: ArrayLike = 0.7, exponent: ArrayLike = 5 / 3):
+        self.number = as_array("number", number)
+        self.exponent = as_array("exponent", exponent)
+        check_range("number", self.number, above=0.0, remedy="Use a value in (0, 1].")
+        check_range("exponent", self.exponent, least=1.0, remedy="1 is the CFL rule.")
+
+    def __call__(self, limit: Scalar, spacing: Scalar) -> Scalar:
+        """Number · limit · (4Δx/extent)^{exponent−1}."""
+        return self.number * limit * jnp.minimum(4 * spacing, 1.0) ** (self.exponent - 1)
+
+
+class Fixed(AbstractStepRule):
+    """Δt = dt, whatever the stability limit; an unstable choice ends as a non-finite result."""
+
+    dt: Array
+
+    def __init__(self, dt: ArrayLike):
+        self.dt = as_array("dt", dt)
+        check_range("dt", self.dt, above=0.0, remedy="The step is a positive time.")
+
+    def __call__(self, limit: Scalar, spacing: Scalar) -> Scalar:
+        """dt."""
+        return self.dt
