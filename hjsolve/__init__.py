@@ -8,23 +8,47 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .problem import Box, Problem, Torus, boundaries, exact, hamiltonians, initials, viscosities
+    from . import losses as losses
+    from . import methods as methods
+    from . import theory as theory
+    from .fit import Data as Data
+    from .fit import History as History
+    from .fit import Recipe as Recipe
+    from .fit import fit as fit
+    from .problem import Box as Box
+    from .problem import Problem as Problem
+    from .problem import Torus as Torus
+    from .problem import boundaries as boundaries
+    from .problem import exact as exact
+    from .problem import hamiltonians as hamiltonians
+    from .problem import initials as initials
+    from .problem import viscosities as viscosities
+    from .results import RESULTS as RESULTS
+    from .results import HJWarning as HJWarning
+    from .solution import Solution as Solution
+    from .solve import solve as solve
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "RESULTS": "results",
-    "HJWarning": "results",
-    "Solution": "solution",
-    "methods": "methods",
-    "solve": "solve",
     "Box": "problem",
+    "Data": "fit",
+    "HJWarning": "results",
+    "History": "fit",
     "Problem": "problem",
+    "RESULTS": "results",
+    "Recipe": "fit",
+    "Solution": "solution",
     "Torus": "problem",
     "boundaries": "problem",
     "exact": "problem",
+    "fit": "fit",
     "hamiltonians": "problem",
     "initials": "problem",
+    "losses": "losses",
+    "methods": "methods",
+    "solve": "solve",
+    "theory": "theory",
     "viscosities": "problem",
 }
 

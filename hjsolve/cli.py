@@ -35,7 +35,7 @@ def _reported() -> Iterator[None]:
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     except (ConfigError, StoreError, RunFailed) as error:
-        from hjsolve.study.report import errors
+        from hjsolve.study.terminal import errors
 
         errors.print(f"[bold red]error:[/] [red]{escape(str(error))}[/]", soft_wrap=True, highlight=False)
         raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
@@ -73,7 +73,7 @@ def list_() -> None:
         from rich.table import Table
 
         from hjsolve.study.catalogue import sections
-        from hjsolve.study.report import console
+        from hjsolve.study.terminal import console
 
         for title, entries in sections().items():
             table = Table(box=None, show_header=False, padding=(0, 2))

@@ -37,10 +37,10 @@ def log_erfc(z: ArrayLike) -> Values:
 def log_erfcx(z: ArrayLike) -> Values:
     """`log(exp(z²) erfc(z))`, elementwise for every real z; −log(√π z) to leading order as z → ∞."""
     z = _floating(z)
-    right = z >= 0
-    above, below = jnp.where(right, z, 0.0), jnp.where(right, 0.0, z)
+    tail = z > 0.5
+    above, below = jnp.where(tail, z, 1.0), jnp.where(tail, 0.0, z)
     return jnp.where(
-        right,
+        tail,
         jnp.log(_scaled_erfc(above)) - jnp.log1p(2 * above),
         below**2 + jnp.log1p(-jax.lax.erf(below)),
     )

@@ -1,7 +1,17 @@
 """The problem: Hamiltonian, viscosity, initial data, domain; and the exact solutions that test every method."""
 
-from . import boundaries, hamiltonians, initials, viscosities
+from . import boundaries, exact, hamiltonians, initials, viscosities
 from .base import Problem
 from .domains import AbstractDomain, Box, Torus
 
-__all__ = ["AbstractDomain", "Box", "Problem", "Torus", "boundaries", "hamiltonians", "initials", "viscosities"]
+__all__ = [
+    "AbstractDomain",
+    "Box",
+    "Problem",
+    "Torus",
+    "boundaries",
+    "exact",
+    "hamiltonians",
+    "initials",
+    "viscosities",
+]

@@ -37,7 +37,9 @@ class Problem(eqx.Module):
         domain: AbstractDomain,
         horizon: ArrayLike,
     ):
-        self.hamiltonian = _instance("hamiltonian", hamiltonian, AbstractHamiltonian, "hj.hamiltonians.Custom(function)")
+        self.hamiltonian = _instance(
+            "hamiltonian", hamiltonian, AbstractHamiltonian, "hj.hamiltonians.Custom(function)"
+        )
         self.viscosity = viscosity if isinstance(viscosity, AbstractViscosity) else Constant(viscosity)
         self.initial = _instance("initial", initial, (AbstractInitial, Atoms), "hj.initials.Custom(function)")
         self.domain = _instance("domain", domain, AbstractDomain, "hj.Box(lower, upper) or hj.Torus(lower, upper)")

@@ -103,9 +103,7 @@ def _bounds(lower: ArrayLike | Sequence[float], upper: ArrayLike | Sequence[floa
     return low, high
 
 
-def _faces(
-    boundary: AbstractBoundary | Sequence[tuple[AbstractBoundary, AbstractBoundary]] | None, d: int
-) -> Faces:
+def _faces(boundary: AbstractBoundary | Sequence[tuple[AbstractBoundary, AbstractBoundary]] | None, d: int) -> Faces:
     if boundary is None:
         boundary = Extrapolation()
     if isinstance(boundary, AbstractBoundary):

@@ -28,7 +28,7 @@ from . import canaries, config, environment, export, store
 from .draw import picture
 from .errors import ConfigError, RunFailed, nearest, one_of
 from .figures import save
-from .report import console, progress
+from .terminal import console, progress
 
 if TYPE_CHECKING:
     from hjsolve.solution import Solution

@@ -1,6 +1,6 @@
 """Small computations that a broken compiler gets wrong, checked against NumPy before a number is trusted.
 
-jax 0.10.2 on CPU silently returned wrong maxima and sums (jax issue 39103: its YNN fusion). The sizes are the smallest
+jax 0.10.2 on CPU silently returned wrong maxima and sums (jax bug 39103: its YNN fusion). The sizes are the smallest
 that set it off; every run checks the two fast cases, `hjsolve doctor` and the tests check all three.
 """
 

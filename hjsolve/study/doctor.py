@@ -7,7 +7,7 @@ from rich.table import Table
 from . import canaries, environment, registry
 from .config import Precision
 from .errors import RunFailed
-from .report import console, progress
+from .terminal import console, progress
 
 
 def examine() -> None:

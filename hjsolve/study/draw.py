@@ -26,14 +26,15 @@ def _curves(ts: Array, points: Array, u: Array) -> Figure:
         axes.plot(points[order, 0], values[order], color=colormaps["viridis"](shade), label=f"t = {t:g}")
     axes.set(xlabel="x", ylabel="u(t, x)")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside upper center", ncols=min(len(ts), 5), frameon=False)
     return figure
 
 
 def _contours(ts: Array, points: Array, u: Array) -> Figure:
-    figure = Figure(figsize=(5.6, 4.6), layout="constrained")
-    axes = figure.add_subplot()
     x, y = np.unique(points[:, 0]), np.unique(points[:, 1])
+    height = 5.0 * np.clip(np.ptp(y) / np.ptp(x), 0.2, 2.0)  # as tall as the domain, so that the colour bar fits it
+    figure = Figure(figsize=(6.4, height + 0.8), layout="constrained")
+    axes = figure.add_subplot()
     order = np.lexsort((points[:, 1], points[:, 0]))
     filled = axes.contourf(x, y, u[-1][order].reshape(len(x), len(y)).T, levels=24, cmap="viridis")
     figure.colorbar(filled, ax=axes, label="u")

@@ -1,23 +1,16 @@
-"""What a person sees: a table fitted to the terminal, and a progress bar that shows only when work takes long."""
+"""A table laid out for the terminal it is shown on."""
 
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-from rich.console import Console, Group
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.console import Group
 from rich.table import Table as RichTable
 
 from .table import Scalar, Table
 
-console = Console()
-errors = Console(stderr=True)
 _UNIT = re.compile(r"\[[^\]]+\]$")
-_DELAY = 1.0
-_active = threading.Lock()
 
 
 def cell(value: Scalar, *, digits: int = 4) -> str:
@@ -67,34 +60,3 @@ def _blocks(names: list[str], widths: dict[str, int], limit: int) -> list[list[s
         blocks[-1].append(name)
         left -= widths[name]
     return blocks
-
-
-@contextmanager
-def progress(description: str, total: float | None = 1.0) -> Iterator[Callable[[float], None]]:
-    """Show a bar on a terminal once the block has lasted a second; call the yielded `reached(done)` as work is done.
-
-    `done` counts up to `total` from the start, so that a lost update does no harm. `total=None` shows a spinner.
-    Inside another bar, off a terminal or for quick work nothing is drawn.
-    """
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-    )
-    bar = Progress(*(columns if total is not None else columns[:2]), console=errors, transient=True)
-    task = bar.add_task(description, total=total)
-    if not errors.is_terminal or not _active.acquire(blocking=False):
-        yield lambda done: None
-        return
-    timer = threading.Timer(_DELAY, bar.start)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield lambda done: bar.update(task, completed=done)
-    finally:
-        timer.cancel()
-        timer.join()
-        bar.stop()
-        _active.release()

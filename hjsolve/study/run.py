@@ -11,6 +11,7 @@ from . import canaries, environment, figures, registry, report, store
 from .config import RunConfig, to_yaml
 from .errors import RunFailed, StoreError
 from .table import Table
+from .terminal import console
 
 
 def run(config: RunConfig) -> Path:
@@ -34,7 +35,7 @@ def run(config: RunConfig) -> Path:
     store.write(folder / "config.yaml", to_yaml(config))
     record = environment.describe(config.precision, device, config.seed)
     store.write(folder / "environment.json", json.dumps(record, indent=2) + "\n")
-    table = Table(config.model_dump(mode="json"), folder=folder, echo=report.console.print)
+    table = Table(config.model_dump(mode="json"), folder=folder, echo=console.print)
     try:
         with environment.settings(config.precision, device):
             experiment.run(config, table)
@@ -43,15 +44,15 @@ def run(config: RunConfig) -> Path:
             raise RunFailed("; ".join(failures))
     except KeyboardInterrupt:
         store.write_status(folder, "interrupted", "stopped by Ctrl-C", time.perf_counter() - start)
-        report.console.print(f"interrupted; what was computed is in {folder}")
+        console.print(f"interrupted; what was computed is in {folder}")
         raise
     except Exception as error:
         _record_failure(folder, error, time.perf_counter() - start)
         raise RunFailed(f"`{config.experiment}` failed: {_line(error)}\nDetails: {folder / 'log.txt'}") from error
     seconds = time.perf_counter() - start
     store.write_status(folder, "finished", seconds=seconds)
-    report.console.print(report.render(table, report.console.width, config.experiment))
-    report.console.print(f"{folder}  ({seconds:.1f} s)", soft_wrap=True)
+    console.print(report.render(table, console.width, config.experiment))
+    console.print(f"{folder}  ({seconds:.1f} s)", soft_wrap=True)
     return folder
 
 

@@ -109,9 +109,7 @@ class HopfCole(AbstractRepresentation):
             y = refine_minimum(energy, points - 2 * c * time * gradient, state.spacing)
             return energy(y), (points - y) / (2 * c * time)
 
-        u, gradient = jax.lax.cond(
-            epsilon > 0, lambda: (u + normaliser(d, c, epsilon, time), gradient), polished
-        )
+        u, gradient = jax.lax.cond(epsilon > 0, lambda: (u + normaliser(d, c, epsilon, time), gradient), polished)
         value, slope = _data(g, points)
         u, gradient = jnp.where(positive, u, value), jnp.where(positive, gradient, slope)
         resolution = jnp.sqrt(2 * epsilon * t) / jnp.max(state.spacing)

@@ -31,6 +31,7 @@ class AbstractExact(eqx.Module):
 
 def as_place(t: ArrayLike, x: Point, d: int | None = None) -> tuple[Scalar, Point]:
     """t `[]` and x `[d]` in the floating-point precision of x; any dimension where `d` is None."""
+    check_range("t", t, least=0.0, remedy="The solution starts at t = 0 and runs forward.")
     x = jnp.asarray(x)
     x = x.astype(jnp.result_type(x, float))
     require(x.ndim == 1, f"`x` must be one point of shape [d]; got shape {x.shape}. Use jax.vmap over points.")

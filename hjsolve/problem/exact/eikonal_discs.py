@@ -45,4 +45,6 @@ class EikonalDiscs(AbstractExact):
         """Its problem; default domain [−1, 1]^d, default horizon 1."""
         d = self.centres.shape[1]
         domain = cube(d) if domain is None else domain
-        return Problem(hamiltonians.Eikonal(self.speed), 0.0, at_start(self), domain, 1.0 if horizon is None else horizon)
+        return Problem(
+            hamiltonians.Eikonal(self.speed), 0.0, at_start(self), domain, 1.0 if horizon is None else horizon
+        )

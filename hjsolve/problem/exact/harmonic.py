@@ -1,5 +1,6 @@
 """The harmonic potential: the quadratic solution of `u_t + |∇u|² − k²|x|² = ε Δu`."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
@@ -9,8 +10,6 @@ from .. import hamiltonians, initials
 from ..base import Problem
 from ..domains import AbstractDomain
 from .base import AbstractExact, as_number, as_place, cube
-
-import equinox as eqx
 
 
 class Harmonic(AbstractExact):
@@ -25,9 +24,7 @@ class Harmonic(AbstractExact):
     viscosity: Array
     dimension: int = eqx.field(static=True)
 
-    def __init__(
-        self, k: ArrayLike = 1.0, S0: ArrayLike = 0.0, viscosity: ArrayLike = 0.0, dimension: int = 1
-    ):
+    def __init__(self, k: ArrayLike = 1.0, S0: ArrayLike = 0.0, viscosity: ArrayLike = 0.0, dimension: int = 1):
         self.k = as_number("k", k, above=0.0, remedy="Without a potential use hj.exact.Quadratic.")
         self.S0 = as_number("S0", S0, remedy="Give the curvature of the initial data.")
         self.viscosity = as_number("viscosity", viscosity, least=0.0, remedy="Use 0 for the inviscid equation.")
@@ -44,10 +41,10 @@ class Harmonic(AbstractExact):
         """u(t, x)."""
         t, x = as_place(t, x, self.dimension)
         angle, ratio = 2 * self.k * t, self.S0 / self.k
-        # C + (S₀/k)σ = e^{2kt} (1 − (1 − S₀/k)(1 − e^{−4kt})/2): divided by e^{2kt}, nothing overflows.
-        half = -jnp.expm1(-2 * angle) / 2
-        shrunk = 1 + (ratio - 1) * half
-        curvature = self.k * (ratio + (1 - ratio) * half) / shrunk
+        # Numerator and denominator divided by e^{2kt}, so that nothing overflows.
+        transient = (1 - ratio) * jnp.exp(-2 * angle)
+        shrunk = (1 + ratio + transient) / 2
+        curvature = self.k * (1 + ratio - transient) / (2 * shrunk)
         volume = angle + jnp.log(shrunk)
         return 0.5 * curvature * jnp.sum(x * x) + 0.5 * self.viscosity * self.dimension * volume
 

@@ -1,5 +1,7 @@
 """Periodic solutions: finitely many Fourier modes in the Hopf-Cole variable."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -9,6 +11,8 @@ from .. import hamiltonians
 from ..base import Problem
 from ..domains import AbstractDomain, Torus
 from .base import AbstractExact, as_number, as_place, at_start
+
+_LONGEST = 64
 
 
 class Periodic(AbstractExact):
@@ -38,7 +42,9 @@ class Periodic(AbstractExact):
         self.mean = as_number("mean", mean, above=0.0, remedy="The mean of w = exp(-cu/ε) is positive.")
         self.amplitudes = as_array("amplitudes", amplitudes)
         self.wavevectors = as_array("wavevectors", wavevectors)
-        check_ndim("wavevectors", self.wavevectors, 2, "[M, d]", "One row per wave; for d = 1 use wavevectors[:, None].")
+        check_ndim(
+            "wavevectors", self.wavevectors, 2, "[M, d]", "One row per wave; for d = 1 use wavevectors[:, None]."
+        )
         require(self.wavevectors.size > 0, f"`wavevectors` must hold a wave; got shape {self.wavevectors.shape}.")
         shape = self.wavevectors.shape[:1]
         self.phases = as_array("phases", np.zeros(shape) if phases is None else phases)
@@ -67,9 +73,9 @@ class Periodic(AbstractExact):
         return -self.viscosity / self.c * (jnp.log(self.mean) + jnp.log1p(waves / self.mean))
 
     def problem(self, domain: AbstractDomain | None = None, horizon: ArrayLike | None = None) -> Problem:
-        """Its problem; default horizon 1, default domain the centred torus whose period per axis is 2π/min|κ_i|.
+        """Its problem; default horizon 1, default domain the smallest centred torus that all waves fit.
 
-        Raises `ValueError` where the waves do not fit the torus.
+        Raises `ValueError` where the waves do not fit the given periodic axes.
         """
         domain = _common_torus(self.wavevectors) if domain is None else domain
         _check_fit(self.wavevectors, domain)
@@ -81,20 +87,38 @@ def _common_torus(wavevectors: Array) -> Torus:
     known = concrete(wavevectors)
     if known is None:
         raise ValueError("`domain` must be given while `wavevectors` are traced. Give a Torus that they fit.")
-    smallest = np.where(known == 0, np.inf, np.abs(known)).min(axis=0)
-    half = np.where(np.isinf(smallest), 1.0, np.pi / smallest)
+    half = np.array([_common_period(column) / 2 for column in known.T])
     return Torus(-half, half)
+
+
+def _common_period(wavenumbers: np.ndarray[Any, Any]) -> float:
+    """The shortest length that holds whole waves of all `wavenumbers`; 2 where they are all 0."""
+    nonzero = np.abs(wavenumbers[wavenumbers != 0])
+    if nonzero.size == 0:
+        return 2.0
+    longest = 2 * np.pi / nonzero.min()
+    for count in range(1, _LONGEST + 1):
+        if not _misfits(nonzero * count * longest).any():
+            return float(count * longest)
+    raise ValueError(
+        f"`wavevectors` must have a common period of at most {_LONGEST} of their longest waves; got components "
+        f"{nonzero.tolist()} along one axis. Give a `domain`, for instance a Box."
+    )
 
 
 def _check_fit(wavevectors: Array, domain: AbstractDomain) -> None:
     known, extent = concrete(wavevectors), concrete(domain.extent)
     if known is None or extent is None or extent.shape != known.shape[1:]:
         return  # Problem names a wrong dimension.
-    turns = known * extent / (2 * np.pi)
-    # 1e-5: the extent may have been computed in float32.
-    misfit = np.abs(turns - np.round(turns)).max(axis=0) > 1e-5
+    misfit = _misfits(known * extent).any(axis=0) & np.asarray(domain.periodic)
     require(
-        not (misfit & np.asarray(domain.periodic)).any(),
-        f"`domain` must hold whole waves in every periodic axis; its extent {extent.tolist()} holds {turns.tolist()}. "
-        "Use a Torus whose extent is a common multiple of 2π/|κ_i|.",
+        not misfit.any(),
+        f"`domain` must hold whole waves in every periodic axis; its extent is {extent.tolist()}. Use a Torus whose "
+        "extent is a common multiple of 2π/|κ_i|, which is the default.",
     )
+
+
+def _misfits(angles: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    turns = angles / (2 * np.pi)
+    # 1e-5: a domain's extent may have been computed in float32.
+    return np.asarray(np.abs(turns - np.round(turns)) > 1e-5)

@@ -26,7 +26,9 @@ class Numerical(AbstractViscosity):
 
     def root(self, t: Scalar, x: Point) -> Array:
         """Not a function of (t, x) alone: raises."""
-        raise TypeError("a numerical viscosity depends on ∇u and has no particle noise. Use the problem's own viscosity.")
+        raise TypeError(
+            "a numerical viscosity depends on ∇u and has no particle noise. Use the problem's own viscosity."
+        )
 
     def bound(self, t: Scalar, x: Vectors) -> Values:
         """Not a function of (t, x) alone: raises."""

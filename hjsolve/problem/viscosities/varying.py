@@ -15,7 +15,9 @@ class Varying(AbstractViscosity):
 
     def __check_init__(self) -> None:
         if not callable(self.function):
-            raise TypeError(f"`function` must be callable as function(t, x); got {self.function!r}. For a number use Constant.")
+            raise TypeError(
+                f"`function` must be callable as function(t, x); got {self.function!r}. For a number use Constant."
+            )
 
     def contract(self, t: Scalar, x: Vectors, p: Vectors, hessian: Hessian) -> Values:
         """ε(t, x) Σ_i ∂_ii u."""

@@ -1,0 +1,179 @@
+"""The only training loop: `fit(problem_or_data, method, recipe, key=...) -> (method, history)`."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from .checks import as_array, check_ndim, require
+from .losses import AbstractLoss, SquaredError
+from .methods.base import AbstractMethod, AbstractRepresentation
+from .problem import Problem
+from .results import RESULTS
+from .solve import Progress, cast, solve
+from .typing import Array, ArrayLike, Float, Points, PRNGKeyArray
+
+_Network = TypeVar("_Network", bound=eqx.Module)
+_CHUNK = 50
+"""Steps per compiled call: between two of them NaN is looked for, progress reported and the budget checked."""
+
+
+class Data(eqx.Module):
+    """Examples: `inputs` `[n, d]` and `targets` `[n, ...]` (real numbers, or whole-number labels)."""
+
+    inputs: Points
+    targets: Array
+
+    def __init__(self, inputs: ArrayLike, targets: ArrayLike):
+        self.inputs = as_array("inputs", inputs)
+        check_ndim("inputs", self.inputs, 2, "[n, d]", "One row per example.")
+        labels = np.issubdtype(np.asarray(targets).dtype, np.integer)
+        self.targets = jnp.asarray(targets) if labels else as_array("targets", targets)
+        n = self.inputs.shape[0]
+        require(n > 0, "`inputs` must hold at least one example; got none.")
+        require(
+            self.targets.ndim >= 1 and self.targets.shape[0] == n,
+            f"`targets` must have one row per example ({n}); got shape {self.targets.shape}.",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How to train. `steps` of `optimiser` (default Adam at 1e-2) on batches of `batch` examples, for at most `seconds`.
+
+    For a `Problem`, the examples are `samples` points drawn uniformly from its domain and the targets are u(horizon, ·)
+    by `reference`, any method that solves it.
+    """
+
+    loss: AbstractLoss = dataclasses.field(default_factory=SquaredError)
+    optimiser: optax.GradientTransformation | None = None
+    steps: int = 1000
+    batch: int = 128
+    seconds: float | None = None
+    reference: AbstractMethod | None = None
+    samples: int = 4096
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "samples"):
+            value = getattr(self, name)
+            require(isinstance(value, int) and value >= 1, f"`{name}` must be a whole number >= 1; got {value!r}.")
+        require(
+            self.seconds is None or self.seconds > 0, f"`seconds` must be > 0; got {self.seconds}. None is no limit."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """How training went: the batch `losses` `[steps]`, the step and loss of the weights kept, and how it ended."""
+
+    losses: np.ndarray[Any, np.dtype[Any]]
+    best_step: int
+    best_loss: float
+    seconds: float
+    result: RESULTS
+    message: str
+
+
+def fit(
+    source: Problem | Data,
+    method: _Network,
+    recipe: Recipe,
+    *,
+    key: PRNGKeyArray,
+    progress: Progress | None = None,
+) -> tuple[_Network, History]:
+    """Train `method` on a problem or on data; returns the trained method (the best weights seen) and the history.
+
+    `method` is any module that maps one input `[d]` to its output (for `Data`), or any representation (for a
+    `Problem`). Every floating-point array in it is trained, but for those it holds fixed itself. A loss that is NaN or
+    infinite ends training with `history.result = RESULTS.diverged`, a message that names the step, and the best
+    weights before it. Computes in JAX's current default precision.
+    """
+    dtype = jnp.result_type(float)
+    method = cast(method, dtype)
+    data_key, batch_key = jax.random.split(key)
+    predict, data = _task(source, method, recipe, data_key)
+    data = cast(data, dtype)
+    optimiser = optax.adam(1e-2) if recipe.optimiser is None else recipe.optimiser
+    chunk = _compiled_chunk(predict, recipe, optimiser)
+
+    began = time.perf_counter()
+    arrays, static = eqx.partition(method, eqx.is_inexact_array)
+    state = (arrays, optimiser.init(arrays))
+    best, best_loss, best_step = arrays, np.inf, 0
+    losses: list[np.ndarray[Any, np.dtype[Any]]] = []
+    result, message, done = RESULTS.successful, "", 0
+    while done < recipe.steps:
+        count = min(_CHUNK, recipe.steps - done)
+        state, batch_losses = chunk(state, static, data, jax.random.fold_in(batch_key, done), count)
+        recent = np.asarray(batch_losses)[:count]
+        losses.append(recent)
+        if not np.isfinite(recent).all():
+            bad = int(np.flatnonzero(~np.isfinite(recent))[0])
+            result, message = RESULTS.diverged, f"loss {recent[bad]} at step {done + bad}. {RESULTS[RESULTS.diverged]}"
+            break
+        done += count
+        if recent.mean() < best_loss:
+            best, best_loss, best_step = state[0], float(recent.mean()), done
+        if progress is not None:
+            progress(done / recipe.steps)
+        if recipe.seconds is not None and time.perf_counter() - began > recipe.seconds:
+            message = f"stopped after {done} of {recipe.steps} steps: the budget of {recipe.seconds} s is spent"
+            break
+    history = History(np.concatenate(losses), best_step, best_loss, time.perf_counter() - began, result, message)
+    return eqx.combine(best, static), history
+
+
+def _compiled_chunk(
+    predict: Callable[[Any, Points], Array], recipe: Recipe, optimiser: optax.GradientTransformation
+) -> Callable[..., Any]:
+    @eqx.filter_jit
+    def chunk(state: Any, static: Any, data: Data, key: PRNGKeyArray, count: int) -> Any:
+        size = min(recipe.batch, data.inputs.shape[0])
+
+        def loss(arrays: Any, rows: Array) -> Array:
+            network = eqx.combine(arrays, static)
+            return recipe.loss(predict(network, data.inputs[rows]), data.targets[rows])
+
+        def step(state: Any, key: PRNGKeyArray) -> Any:
+            arrays, moments = state
+            rows = jax.random.choice(key, data.inputs.shape[0], (size,), replace=False)
+            value, gradients = jax.value_and_grad(loss)(arrays, rows)
+            updates, moments = optimiser.update(gradients, moments, arrays)
+            return (optax.apply_updates(arrays, updates), moments), value
+
+        return jax.lax.scan(step, state, jax.random.split(key, count))
+
+    return chunk
+
+
+def _task(
+    source: Problem | Data, method: Any, recipe: Recipe, key: PRNGKeyArray
+) -> tuple[Callable[[Any, Points], Array], Data]:
+    if isinstance(source, Data):
+        return (lambda network, inputs: jax.vmap(network)(inputs)), source
+    if not isinstance(source, Problem):
+        raise TypeError(f"fit() takes a Problem or Data; got {type(source).__name__}. Use hj.Data(inputs, targets).")
+    if not isinstance(method, AbstractRepresentation):
+        raise TypeError(f"fit() trains representations on a Problem; got {type(method).__name__}. Give Data instead.")
+    require(
+        recipe.reference is not None,
+        "`reference` is needed to fit a Problem: the method whose solution is learnt, e.g. HopfCole(). Set it in Recipe.",
+    )
+    assert recipe.reference is not None
+    method.check(source)
+    domain = source.domain
+    points = jax.random.uniform(key, (recipe.samples, source.dimension)) * domain.extent + domain.lower
+    targets = solve(source, recipe.reference, [source.horizon], points=points).u[0]
+
+    def predict(network: AbstractRepresentation, inputs: Float[Array, "b d"]) -> Array:
+        state = network.prepare(source)
+        return network.evaluate(source, jnp.asarray(source.horizon, inputs.dtype), state, inputs).u
+
+    return predict, Data(points, targets)

@@ -1,0 +1,127 @@
+"""A problem from a file: solved to a closed form, stored in both formats, refused with every mistake named."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import netcdf_file
+from typer.testing import CliRunner
+
+from hjsolve.cli import app
+
+FILE = """\
+problem:
+  hamiltonian: {kind: Quadratic, c: 0.5}
+  viscosity: 0.1
+  initial: {kind: Quadratic, A: 1.0}
+  domain: {lower: [-1.0], upper: [1]}
+  horizon: 1.0
+method: {kind: HopfCole}
+times: [0.5, 1.0]
+output: {points_per_axis: 21}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(text: str, *arguments: str) -> tuple[int, str]:
+    Path("bowl.yaml").write_text(text)
+    result = CliRunner().invoke(app, ["solve", "bowl.yaml", *arguments])
+    assert "Traceback" not in result.output
+    return result.exit_code, result.output
+
+
+def bowl(t: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """u_t + |∇u|²/2 = ε Δu from |x|²/2: u = |x|²/(2(1 + t)) + ε d log(1 + t)."""
+    return (x**2).sum(-1) / (2 * (1 + t[:, None])) + 0.1 * x.shape[1] * np.log(1 + t[:, None])
+
+
+def test_one_dimension_to_npz_and_png(folder: Path) -> None:
+    code, output = call(FILE, "--out", "made/here")
+    assert code == 0 and "made/here/bowl.npz" in output, output
+    with np.load("made/here/bowl.npz") as stored:
+        assert stored["u"].shape == (2, 21) and stored["gradient"].shape == (2, 21, 1)
+        error = np.abs(stored["u"] - bowl(stored["ts"], stored["points"])).max()
+        assert "epsilon" in str(stored["equation"]) and "kind: Quadratic" in str(stored["problem"])
+    assert error < 1e-10  # the quadrature resolves a Gaussian to round-off
+    assert Path("made/here/bowl.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_grid_and_the_particles_agree_on_a_torus(folder: Path) -> None:
+    wave = FILE.replace("{kind: Quadratic, A: 1.0}", "{kind: Cosine, wavevector: 3.141592653589793}")
+    wave = wave.replace("upper: [1]", "upper: [1], periodic: [true]")
+    grid = wave.replace("HopfCole", "FiniteDifference, cells: 100").replace("points_per_axis: 21", "format: npz")
+    found = []
+    for text, out in ((wave.replace("21", "101"), "particles"), (grid, "grid")):
+        code, output = call(text, "--out", out)
+        assert code == 0, output
+        with np.load(f"{out}/bowl.npz") as stored:
+            found.append(stored["u"])
+    assert found[1].shape == (2, 100)  # a periodic axis of 100 cells has 100 nodes, the first of the 101 points
+    np.testing.assert_allclose(found[1], found[0][:, :100], atol=2e-5)  # twice what 100 cells leave
+
+
+def test_two_dimensions_to_netcdf(folder: Path) -> None:
+    text = FILE.replace("[-1.0]", "[-1.0, -0.5]").replace("[1]", "[1, 0.5]").replace("HopfCole", "HopfCole, nodes: 100")
+    text = text.replace("output: {", "output: {format: nc, ")
+    assert call(text)[0] == 0
+    with netcdf_file("bowl.nc", mmap=False) as stored:
+        ts, points, u = (stored.variables[name][:] for name in ("ts", "points", "u"))
+        assert stored.variables["gradient"].dimensions == ("time", "point", "axis")
+    np.testing.assert_allclose(u, bowl(ts, points), atol=1e-10)
+    assert Path("bowl.png").exists()
+
+
+def test_three_dimensions_have_no_picture_and_precision_is_a_key(folder: Path) -> None:
+    text = FILE.replace("[-1.0]", "[-1, -1, -1]").replace("[1]", "[1, 1, 1]").replace("21", "3")
+    text = text.replace("HopfCole", "HopfCole, nodes: 32") + "precision: float32\n"
+    code, output = call(text)
+    assert code == 0 and "no picture in 3 dimensions" in output and not Path("bowl.png").exists()
+    with np.load("bowl.npz") as stored:
+        assert stored["u"].dtype == np.float32
+
+
+def test_an_existing_solution_is_kept_unless_told(folder: Path) -> None:
+    Path("bowl.npz").write_text("precious")
+    code, output = call(FILE)
+    assert code == 2 and "bowl.npz" in output and "--overwrite" in output
+    assert Path("bowl.npz").read_text() == "precious"
+    assert call(FILE, "--overwrite")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("c: 0.5", "cc: 0.5", ["`problem.hamiltonian.cc`", "Quadratic", "Keys:"]),
+        ("c: 0.5", "c: -1", ["`problem.hamiltonian`", "`c`", "-1"]),
+        ("{kind: Quadratic, c", "{kind: Quadratik, c", ["`problem.hamiltonian.kind`", "Did you mean `Quadratic`"]),
+        ("{kind: Quadratic, c", "{kind: [1], c", ["`problem.hamiltonian.kind`", "Eikonal"]),
+        ("viscosity: 0.1", "viscosity: -0.1", ["`problem.viscosity`", ">= 0", "-0.1"]),
+        ("horizon: 1.0", "horizon: 0", ["`problem.horizon`", "> 0", "got 0"]),
+        ("horizon: 1.0", "horizn: 1.0", ["`problem.horizn`", "Did you mean `horizon`"]),
+        ("upper: [1]", "upper: [1, 2]", ["`problem.domain`", "length"]),
+        ("A: 1.0", "A: [[1, 0], [0, 1]]", ["dimension"]),
+        ("0.5, 1.0]", "0.5, 2.0]", ["horizon", "2"]),
+        ("HopfCole}", "HopfCol}", ["`method.kind`", "Did you mean `HopfCole`"]),
+        ("HopfCole}", "HopfCole, node: 3}", ["`method.node`", "Did you mean `nodes`"]),
+        ("points_per_axis: 21", "points_per_axis: 2000000", ["`output.points_per_axis`", "1000000"]),
+        ("problem:", "problem: [", ["bowl.yaml, line"]),
+    ],
+)
+def test_bad_input_names_the_key_and_writes_nothing(folder: Path, old: str, new: str, said: list[str]) -> None:
+    code, output = call(FILE.replace(old, new))
+    assert code == 2, output
+    assert all(word in output for word in said), output
+    assert [path.name for path in folder.iterdir()] == ["bowl.yaml"]
+
+
+def test_mistakes_in_every_part_come_together(folder: Path) -> None:
+    text = FILE.replace("c: 0.5", "cc: 1").replace("A: 1.0", "B: 1").replace("HopfCole}", "HopfCole, node: 1}")
+    code, output = call(text)
+    assert code == 2
+    for key in ("`problem.hamiltonian.cc`", "`problem.initial.B`", "`method.node`"):
+        assert key in output
