@@ -15,7 +15,7 @@ from .checks import as_array, check_ndim, require
 from .losses import AbstractLoss, SquaredError
 from .methods.base import AbstractMethod, AbstractRepresentation
 from .problem import Problem
-from .results import RESULTS
+from .results import RESULTS, message
 from .solve import Progress, cast, solve
 from .typing import Array, ArrayLike, Float, Points, PRNGKeyArray
 
@@ -45,7 +45,7 @@ class Data(eqx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How to train. `steps` of `optimiser` (default Adam at 1e-2) on batches of `batch` examples, for at most `seconds`.
+    """How to train: `steps` of `optimiser` (default Adam at 1e-2) on batches of `batch`, for at most `seconds`.
 
     For a `Problem`, the examples are `samples` points drawn uniformly from its domain and the targets are u(horizon, ·)
     by `reference`, any method that solves it.
@@ -108,7 +108,7 @@ def fit(
     state = (arrays, optimiser.init(arrays))
     best, best_loss, best_step = arrays, np.inf, 0
     losses: list[np.ndarray[Any, np.dtype[Any]]] = []
-    result, message, done = RESULTS.successful, "", 0
+    result, note, done = RESULTS.successful, "", 0
     while done < recipe.steps:
         count = min(_CHUNK, recipe.steps - done)
         state, batch_losses = chunk(state, static, data, jax.random.fold_in(batch_key, done), count)
@@ -116,7 +116,8 @@ def fit(
         losses.append(recent)
         if not np.isfinite(recent).all():
             bad = int(np.flatnonzero(~np.isfinite(recent))[0])
-            result, message = RESULTS.diverged, f"loss {recent[bad]} at step {done + bad}. {RESULTS[RESULTS.diverged]}"
+            result = RESULTS.diverged
+            note = f"loss {recent[bad]} at step {done + bad}. {message(RESULTS.diverged)}"
             break
         done += count
         if recent.mean() < best_loss:
@@ -124,9 +125,9 @@ def fit(
         if progress is not None:
             progress(done / recipe.steps)
         if recipe.seconds is not None and time.perf_counter() - began > recipe.seconds:
-            message = f"stopped after {done} of {recipe.steps} steps: the budget of {recipe.seconds} s is spent"
+            note = f"stopped after {done} of {recipe.steps} steps: the budget of {recipe.seconds} s is spent"
             break
-    history = History(np.concatenate(losses), best_step, best_loss, time.perf_counter() - began, result, message)
+    history = History(np.concatenate(losses), best_step, best_loss, time.perf_counter() - began, result, note)
     return eqx.combine(best, static), history
 
 
@@ -164,13 +165,13 @@ def _task(
         raise TypeError(f"fit() trains representations on a Problem; got {type(method).__name__}. Give Data instead.")
     require(
         recipe.reference is not None,
-        "`reference` is needed to fit a Problem: the method whose solution is learnt, e.g. HopfCole(). Set it in Recipe.",
+        "`reference` is needed to fit a Problem: a method that solves it, e.g. HopfCole(). Set it in Recipe.",
     )
     assert recipe.reference is not None
     method.check(source)
     domain = source.domain
     points = jax.random.uniform(key, (recipe.samples, source.dimension)) * domain.extent + domain.lower
-    targets = solve(source, recipe.reference, [source.horizon], points=points).u[0]
+    targets = solve(source, recipe.reference, jnp.atleast_1d(source.horizon), points=points).u[0]
 
     def predict(network: AbstractRepresentation, inputs: Float[Array, "b d"]) -> Array:
         state = network.prepare(source)

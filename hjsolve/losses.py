@@ -34,7 +34,7 @@ class CrossEntropy(AbstractLoss):
         """Mean of −log softmax(logits)[label]."""
         if predictions.ndim != 2 or not jnp.issubdtype(targets.dtype, jnp.integer):
             raise ValueError(
-                f"CrossEntropy needs logits [b, K] and whole-number labels; got {predictions.shape} and {targets.dtype}."
+                f"CrossEntropy needs logits [b, K] and whole-number labels; got {predictions.shape}, {targets.dtype}."
             )
         chosen = jnp.take_along_axis(jax.nn.log_softmax(predictions, axis=1), targets[:, None], axis=1)
         return -jnp.mean(chosen)

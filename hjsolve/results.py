@@ -1,28 +1,40 @@
 """How a computation ended. Each message says what happened and what to do next."""
 
+from typing import Any
+
 import equinox as eqx
 
 
 class RESULTS(eqx.Enumeration):
-    """The outcome of `solve` and `fit`."""
+    """The outcome of `solve` and `fit`; its members are traced values, compared with `==`."""
 
-    successful = ""
-    nonfinite = (
+    successful: Any = ""
+    nonfinite: Any = (
         "The solution became NaN or infinite. Check that the data are finite on the whole domain, and lower the CFL "
         "number of the step rule or refine the grid."
     )
-    max_steps_reached = (
+    under_resolved: Any = (
+        "The quadrature is coarser than the integrand, whose width is about the root of 2εt: the error there is O(h²) "
+        "instead of round-off. Raise `nodes`, or shrink the domain. (Times just after 0 can be dropped from `ts`.)"
+    )
+    max_steps_reached: Any = (
         "The step limit was reached before the last time. Raise `max_steps`, or coarsen the grid: the stable step "
         "shrinks like Δx (like Δx² under viscosity)."
     )
-    step_underflow = (
+    step_underflow: Any = (
         "The stable time step fell below the resolution of time. The gradient of the solution or the speed bound has "
         "grown without limit: check the Hamiltonian's speed_bound and the data."
     )
-    diverged = (
+    diverged: Any = (
         "Training stopped at a loss that is NaN or infinite. Lower the learning rate or check the data; the weights "
         "returned are the best ones before that."
     )
+
+
+def message(result: RESULTS) -> str:
+    """What happened and what to do next; empty for `RESULTS.successful`."""
+    text: str = RESULTS[result]  # type: ignore[misc]
+    return text
 
 
 class HJWarning(UserWarning):

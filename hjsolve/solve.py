@@ -1,6 +1,7 @@
 """The only time loop: `solve(problem, method, ts)`."""
 
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from .checks import as_array, concrete, require
 from .clock import CompileClock
 from .methods.base import AbstractEvolution, AbstractMethod, AbstractRepresentation, Evaluation, State
 from .problem import Problem
-from .results import RESULTS
+from .results import RESULTS, HJWarning, message
 from .solution import Solution
 from .typing import Array, ArrayLike, Float, Points, PRNGKeyArray, Scalar
 
@@ -192,8 +193,7 @@ def _report(progress: Progress, steps: Array, fraction: Array) -> None:
 
 def _worst(results: RESULTS) -> RESULTS:
     """The first result that is not successful among a batch."""
-    codes = results._value
-    failed = codes != RESULTS.successful._value
+    failed = results != RESULTS.successful
     return jax.tree.map(lambda r: r[jnp.argmax(failed)], results)
 
 
@@ -203,9 +203,11 @@ def cast(tree: _Tree, dtype: Any) -> _Tree:
 
 
 def _finish(solution: Solution, throw: bool) -> None:
-    failed = solution.result != RESULTS.successful
-    if throw and bool(jnp.any(failed)):
-        raise RuntimeError(f"{type(solution.method).__name__} did not finish: {RESULTS[solution.result]}")
+    name, result = type(solution.method).__name__, solution.result
+    if result == RESULTS.under_resolved:
+        warnings.warn(f"{name}: {message(result)}", HJWarning, stacklevel=3)
+    elif throw and result != RESULTS.successful:
+        raise RuntimeError(f"{name} did not finish: {message(result)}")
 
 
 def _check_times(ts: Array, problem: Problem) -> None:
@@ -220,7 +222,7 @@ def _check_times(ts: Array, problem: Problem) -> None:
         slack = 1e-6 * float(horizon.max())
         require(
             known[-1] <= float(horizon.min()) + slack,
-            f"`ts` must end within the horizon {float(horizon.min()):g}; got {shown[-1]:g}. Raise the problem's horizon.",
+            f"`ts` must end within the horizon {float(horizon.min()):g}; got {shown[-1]:g}. Raise `horizon`.",
         )
 
 

@@ -53,7 +53,7 @@ def lowest_energy(
     def block(xb: Points) -> Any:
         def body(carry: Any, atom: Any) -> Any:
             best, best_index, start = carry
-            scores = _scores(xb, *atom, scale)
+            scores = _scores(xb, atom[0], atom[1], scale)
             index = jnp.argmax(scores, axis=1)
             score = jnp.max(scores, axis=1)
             better = score > best

@@ -27,8 +27,8 @@ def as_problem(network: LSE, *, time: ArrayLike | None = None) -> Problem:
     """
     if not isinstance(network, LSE):
         raise TypeError(
-            f"`network` must be an hj.methods.network.LSE; got {type(network).__name__}. A classifier holds one LSE per "
-            "class: read classifier.unit(k)."
+            f"`network` must be an hj.methods.network.LSE; got {type(network).__name__}. Of a classifier "
+            "read one unit: classifier.unit(k)."
         )
     t = network.time if time is None else as_array("time", time)
     check_range("time", t, above=0.0, remedy="The layer is read as a solution at a positive time.")

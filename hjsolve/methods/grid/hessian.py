@@ -10,7 +10,7 @@ from .mesh import Mesh
 
 
 class GridHessian(NamedTuple):
-    """`hessian[i, j]` is ∂_ij u `[n_1, ..., n_d]` by central differences: pure ones of `order` 2 or 6, mixed of order 6."""
+    """`hessian[i, j]` is ∂_ij u `[n_1, ..., n_d]` by central differences, pure of `order` 2 or 6, mixed of order 6."""
 
     mesh: Mesh
     u: Values

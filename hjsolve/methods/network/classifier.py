@@ -57,5 +57,5 @@ class LSEClassifier(eqx.Module):
 
     def __call__(self, x: Point) -> Float[Array, "K"]:
         """The logits at one point x `[d]`."""
-        layers: Float[Array, "K"] = eqx.filter_vmap(lambda layer: layer(x))(self.units)
+        layers: Float[Array, K] = eqx.filter_vmap(lambda layer: layer(x))(self.units)
         return self.scale * layers

@@ -1,4 +1,4 @@
-"""The log-sum-exp layer: a network whose forward pass is the Hopf-Cole solution of a viscous Hamilton-Jacobi equation."""
+"""The log-sum-exp layer: a network whose forward pass is the Hopf-Cole solution of a Hamilton-Jacobi equation."""
 
 import equinox as eqx
 import jax

@@ -66,7 +66,7 @@ def _sample_fractions(d: int) -> list[list[float]]:
             fractions = [[*head, f] for head in fractions for f in (0.0, 0.5, 1.0)]
         return fractions
     centre = [0.5] * d
-    faces = [centre[:i] + [f] + centre[i + 1 :] for i in range(d) for f in (0.0, 1.0)]
+    faces = [[*centre[:i], f, *centre[i + 1 :]] for i in range(d) for f in (0.0, 1.0)]
     return [centre, [0.0] * d, [1.0] * d, *faces]
 
 

@@ -40,7 +40,7 @@ class Power(AbstractConvexHamiltonian):
         return (1 - 1 / self.exponent) * speed * _power(speed / (self.c * self.exponent), 1 / (self.exponent - 1))
 
 
-def _power(base: Values, exponent: Values) -> Values:
+def _power(base: Values, exponent: Values | float) -> Values:
     """base^exponent, equal to 0 with zero derivative where base = 0 (the inner `where` keeps gradients finite)."""
     positive = base > 0
     return jnp.where(positive, jnp.where(positive, base, 1.0) ** exponent, 0.0)

@@ -8,7 +8,7 @@ from .base import AbstractInitial
 
 
 class Cosine(AbstractInitial):
-    """a cos(κ·x + φ) with `amplitude` a, `wavevector` κ (`[d]`, or a number for κ·(1, ..., 1)) and `phase` φ in radians.
+    """a cos(κ·x + φ): `amplitude` a, `wavevector` κ (`[d]`, or a number for κ·(1, ..., 1)), `phase` φ in radians.
 
     On a Torus every κ_i must be a whole number of 2π/period.
     """
