@@ -21,6 +21,8 @@ def as_array(argument: str, value: ArrayLike | Any) -> Array:
     """
     if isinstance(value, jax.Array):
         array = value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(float)
+    elif any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+        array = jnp.asarray(value, dtype=float)
     else:
         try:
             array = np.asarray(value, dtype=np.float64)  # type: ignore[assignment]

@@ -54,6 +54,7 @@ def solve(
     _check_times(times, problem)
     _check_points(points_given, problem, method)
     method.check(problem)
+    _check_start(times, problem, method)
     dtype = jnp.result_type(float)
     problem, method, times, points_given = cast((problem, method, times, points_given), dtype)
     key = jax.random.key(0) if key is None else key
@@ -224,6 +225,19 @@ def _check_times(ts: Array, problem: Problem) -> None:
             known[-1] <= float(horizon.min()) + slack,
             f"`ts` must end within the horizon {float(horizon.min()):g}; got {shown[-1]:g}. Raise `horizon`.",
         )
+
+
+def _check_start(ts: Array, problem: Problem, method: AbstractMethod) -> None:
+    if not isinstance(method, AbstractEvolution):
+        return
+    first, start = concrete(ts[0]), concrete(method.start_time(problem))
+    if first is None or start is None:
+        return
+    require(
+        first >= start * (1 - 1e-6),
+        f"`ts` must not begin before the start time {start:g} of {type(method).__name__}, which data that are singular "
+        f"at t = 0 need; got {first:g}. Give the method an earlier `start`.",
+    )
 
 
 def _check_points(points: Array | None, problem: Problem, method: AbstractMethod) -> None:

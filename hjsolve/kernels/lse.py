@@ -149,5 +149,8 @@ def _over_queries(block: Any, *arrays: Array) -> Any:
     m = arrays[0].shape[0]
     if m <= _QUERY_BLOCK:
         return block(*arrays)
-    results = jax.lax.map(lambda cut: block(*cut), tuple(_blocks(a, _QUERY_BLOCK, 0.0) for a in arrays))
+    # padding repeats the last row: a made-up query could overflow, and 0·inf in its cotangent is NaN
+    rest = -m % _QUERY_BLOCK
+    whole = (jnp.concatenate([a, jnp.broadcast_to(a[-1:], (rest, *a.shape[1:]))]) for a in arrays)
+    results = jax.lax.map(lambda cut: block(*cut), tuple(_blocks(a, _QUERY_BLOCK, 0.0) for a in whole))
     return jax.tree.map(lambda r: r.reshape(r.shape[0] * r.shape[1], *r.shape[2:])[:m], results)
