@@ -48,7 +48,8 @@ def lowest_energy(
     """
     dtype = jnp.result_type(x, y, g, scale)
     x, y, g, scale = (jnp.asarray(a, dtype) for a in (x, y, g, scale))
-    atoms = _atom_blocks(y, -g)
+    centre = jnp.mean(y, axis=0)
+    atoms = _atom_blocks(y - centre, -g)
 
     def block(xb: Points) -> Any:
         def body(carry: Any, atom: Any) -> Any:
@@ -63,7 +64,7 @@ def lowest_energy(
         start = (jnp.full(xb.shape[0], -jnp.inf, dtype), jnp.zeros(xb.shape[0], int), jnp.zeros((), int))
         return jax.lax.scan(body, start, atoms)[0][1]
 
-    index = jnp.minimum(_over_queries(block, jax.lax.stop_gradient(x)), y.shape[0] - 1)
+    index = jnp.minimum(_over_queries(block, jax.lax.stop_gradient(x - centre)), y.shape[0] - 1)
     return g[index] + scale * jnp.sum((x - y[index]) ** 2, axis=1), y[index]
 
 
