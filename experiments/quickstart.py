@@ -10,6 +10,7 @@ from . import digits, reference
 
 FIGURES = ("quickstart_fit", "quickstart_initial", "quickstart_solution", "quickstart_entropy", "quickstart_errors")
 TIME = 1.0
+MARGIN = 0.5
 SAVED = (0.4, 0.7, TIME)
 
 
@@ -22,7 +23,7 @@ class Config(RunConfig):
     steps: int = Field(default=1500, ge=1)
     batch: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=0.01, gt=0)
-    cells: int = Field(default=120, ge=16, le=1000, description="grid cells per axis")
+    cells: int = Field(default=160, ge=16, le=1000, description="grid cells per axis")
     start: float = Field(default=0.2, gt=0, lt=0.4, description="time at which the grid takes over from the atoms")
     points: int = Field(default=25, ge=2, le=200, description="comparison points per axis")
     shown_class: int = Field(default=3, ge=0, le=9, description="the digit whose equation is drawn")
@@ -83,9 +84,10 @@ def _read(classifier, data):
 
     layers = [classifier.unit(k) for k in range(classifier.classes)]
     read = [hj.theory.as_problem(layer, time=TIME) for layer in layers]
-    lower = jnp.min(jnp.stack([p.domain.lower for p in read] + [jnp.asarray(data.train.min(0))]), axis=0)
-    upper = jnp.max(jnp.stack([p.domain.upper for p in read] + [jnp.asarray(data.train.max(0))]), axis=0)
-    return [hj.Problem(p.hamiltonian, p.viscosity, p.initial, hj.Box(lower, upper), p.horizon) for p in read]
+    places = jnp.concatenate([p.initial.y for p in read] + [jnp.asarray(data.train)])
+    # characteristics leave through the faces of a box that holds every atom: a narrow margin is enough
+    box = hj.Box(jnp.min(places, axis=0) - MARGIN, jnp.max(places, axis=0) + MARGIN)
+    return [hj.Problem(p.hamiltonian, p.viscosity, p.initial, box, p.horizon) for p in read]
 
 
 def _grid(data, count):

@@ -1,6 +1,7 @@
 """Where the layer's answer rests on one atom and where on many: the entropy of its Gibbs weights."""
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from . import _style
 
@@ -13,12 +14,12 @@ def draw(table):
     test = test[table.fields["test_labels"] == digit]
     drawing, axes = _style.figure(size=(7.6, 5.6))
     top = np.log(table.config["units"])
-    levels = np.linspace(0, min(top, 1.05 * entropy.max()), 16)
+    levels = MaxNLocator(14).tick_values(0, entropy.max())
     drawn = axes.contourf(points[..., 0], points[..., 1], entropy, levels=levels, cmap="magma")
     axes.scatter(*test.T, s=26, color="white", marker=f"${digit}$", linewidths=0, label=f"test digits {digit}")
     axes.scatter(*atoms.T, s=30, color=_style.SKY, edgecolors="k", linewidths=0.5, label="atoms")
     axes.set(xlabel="first principal component", ylabel="second principal component")
-    axes.set_title(f"Digit {digit}: attribution entropy S(π(x)); {np.exp(top):.0f} equal atoms would give {top:.2f}")
+    axes.set_title(f"Digit {digit}: attribution entropy ({np.exp(top):.0f} equal atoms: {top:.2f})")
     axes.set_xlim(points[..., 0].min(), points[..., 0].max())
     axes.set_ylim(points[..., 1].min(), points[..., 1].max())
     axes.set_aspect("equal")

@@ -2,6 +2,7 @@ import functools
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -25,11 +26,13 @@ def dense(x, y, b, kappa):
     return jax.nn.logsumexp(b[None, :] - kappa * jnp.sum((x[:, None] - y[None]) ** 2, axis=-1), axis=1)
 
 
-@pytest.mark.parametrize("d", [1, 3, 8, 9, 40])
-@pytest.mark.parametrize(("m", "n"), [(1, 1), (1, 700), (300, 1), (257, 513), (513, 1030)])
+@pytest.mark.parametrize(
+    ("d", "m", "n"),
+    [(1, 1, 1), (9, 1, 1), (3, 1, 700), (3, 300, 1), (1, 513, 1030), (8, 257, 513), (9, 257, 513), (40, 513, 1030)],
+)
 def test_forward_equals_scipy(d: int, m: int, n: int) -> None:
     x, y, b = cloud(m, n, d)
-    computed = np.asarray(lse.log_sum_exp(x, y, b, 0.7))
+    computed = np.asarray(jax.jit(lse.log_sum_exp)(x, y, b, 0.7))
     # round-off of scores of size ~κ|x−y|² <= 0.7·2·40·3: a few tens of ulp of 150
     np.testing.assert_allclose(computed, logsumexp(dense_scores(x, y, b, 0.7), axis=1), rtol=0, atol=2e-13)
 
@@ -50,26 +53,27 @@ def test_no_overflow_at_extreme_temperatures(epsilon: float) -> None:
     g = np.random.default_rng(2).uniform(-1e4, 1e4, size=600)
     b, kappa = -g / epsilon, 1 / (4 * epsilon)
     f = lambda *args: lse.log_sum_exp(*args).sum()
-    computed, gradients = jax.value_and_grad(f, argnums=(0, 1, 2, 3))(x, y, b, kappa)
+    computed, gradients = jax.jit(jax.value_and_grad(f, argnums=(0, 1, 2, 3)))(x, y, b, kappa)
     expected = logsumexp(dense_scores(x, y, b, kappa), axis=1).sum()
     assert abs(computed - expected) <= 1e-13 * abs(expected)  # a sum of 300 numbers of size osc/ε
     assert all(np.isfinite(a).all() for a in gradients)
     np.testing.assert_allclose(gradients[2].sum(), 300, rtol=1e-12)  # each query's weights sum to 1
 
 
-@pytest.mark.parametrize("shift", [-1e5, 0.0, 1e5])
 @pytest.mark.parametrize("d", [1, 9])
-@pytest.mark.parametrize("argument", [0, 1, 2, 3])
-def test_reverse_derivatives_equal_the_dense_ones(d: int, argument: int, shift: float) -> None:
+def test_reverse_derivatives_equal_the_dense_ones(d: int) -> None:
     """Neither number of queries nor of atoms is a multiple of a block; large biases must not reach the padding."""
     m, n = BLOCKS[0] + 1, BLOCKS[1] + 7
     x, y, b = cloud(m, n, d)
-    args = (x, y, b + shift, np.asarray(0.6))
     cotangent = np.random.default_rng(3).normal(size=m)
-    mine = jax.grad(lambda *a: lse.log_sum_exp(*a) @ cotangent, argnums=argument)(*args)
-    other = jax.grad(lambda *a: dense(*a) @ cotangent, argnums=argument)(*args)
-    # shifting b by 1e5 rounds scores to 1e-11, and weights with them
-    np.testing.assert_allclose(mine, other, rtol=0, atol=1e-12 + 1e-14 * abs(shift))
+    mine = jax.jit(jax.grad(lambda *a: lse.log_sum_exp(*a) @ cotangent, argnums=(0, 1, 2, 3)))
+    other = jax.jit(jax.grad(lambda *a: dense(*a) @ cotangent, argnums=(0, 1, 2, 3)))
+    for shift in (-1e5, 0.0, 1e5):
+        args = (x, y, b + shift, np.asarray(0.6))
+        for found, expected in zip(mine(*args), other(*args), strict=True):
+            # shifting b by 1e5 rounds scores to 1e-11, and weights with them; the sums reach 1e3
+            scale = max(1.0, np.abs(expected).max())
+            np.testing.assert_allclose(found, expected, rtol=0, atol=(1e-13 + 1e-15 * abs(shift)) * 10 * scale)
 
 
 def test_forward_derivative_equals_the_dense_one() -> None:
@@ -88,8 +92,8 @@ def test_derivatives_of_the_average() -> None:
         return jax.nn.softmax(b[None, :] - kappa * jnp.sum((x[:, None] - y[None]) ** 2, axis=-1), axis=1) @ values
 
     args = (x, y, b, np.asarray(0.6), values)
-    mine = jax.grad(lambda *a: jnp.sum(lse.gibbs_average(*a)[1] ** 2), argnums=(0, 1, 2, 3, 4))(*args)
-    other = jax.grad(lambda *a: jnp.sum(plain(*a) ** 2), argnums=(0, 1, 2, 3, 4))(*args)
+    mine = jax.jit(jax.grad(lambda *a: jnp.sum(lse.gibbs_average(*a)[1] ** 2), argnums=(0, 1, 2, 3, 4)))(*args)
+    other = jax.jit(jax.grad(lambda *a: jnp.sum(plain(*a) ** 2), argnums=(0, 1, 2, 3, 4)))(*args)
     for a, e in zip(mine, other, strict=True):
         np.testing.assert_allclose(a, e, rtol=0, atol=1e-12 * max(1, np.abs(e).max()))
 
@@ -106,7 +110,7 @@ def test_derivatives_of_the_average() -> None:
 def test_second_derivatives_are_the_covariance_of_the_scores_slopes(hessian) -> None:
     _, y, b = cloud(1, 600, 3)
     kappa, x = 0.6, np.array([0.3, -0.2, 0.1])
-    computed = hessian(lambda z: lse.log_sum_exp(z[None], y, b, kappa)[0])(x)
+    computed = jax.jit(hessian(lambda z: lse.log_sum_exp(z[None], y, b, kappa)[0]))(x)
     scores = dense_scores(x[None], y, b, kappa)[0]
     pi = np.exp(scores - logsumexp(scores))
     slopes = -2 * kappa * (x - y)
@@ -175,10 +179,12 @@ def test_no_table_of_scores_is_ever_made() -> None:
         assert not any(int(np.prod(s)) >= n * n for s in shapes)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_memory_and_values_at_production_size() -> None:
     """20,000 x 20,000 x 3 in float32, forward and gradient, in a process of its own whose peak memory is read."""
     script = """
-import json, resource, sys
+import json
+from pathlib import Path
 import numpy as np
 import jax, jax.numpy as jnp
 from hjsolve.kernels import lse
@@ -188,11 +194,13 @@ x, y = (rng.normal(size=(n, 3)).astype(np.float32) for _ in range(2))
 g = rng.normal(size=n).astype(np.float32)
 epsilon = 0.1
 b, kappa = (-g / epsilon).astype(np.float32), np.float32(1 / (4 * epsilon))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+# the high-water mark of this program alone: getrusage's begins with the memory of the process that started it
+peak_mib = lambda: int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+before = peak_mib()
 value = np.asarray(jax.jit(lse.log_sum_exp)(x, y, b, kappa))
 f = jax.jit(jax.grad(lambda *a: lse.log_sum_exp(*a).sum(), argnums=(0, 2)))
 dx, db = map(np.asarray, f(x, y, b, kappa))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak = peak_mib()
 rows = rng.choice(n, 200, replace=False)
 s = b.astype(float) - float(kappa) * ((x[rows, None].astype(float) - y[None].astype(float)) ** 2).sum(-1)
 top = s.max(1, keepdims=True)
@@ -200,7 +208,7 @@ w = np.exp(s - top)
 expected = top[:, 0] + np.log(w.sum(1))
 slope = -2 * float(kappa) * (x[rows] - (w / w.sum(1, keepdims=True)) @ y)
 print(json.dumps({
-    "peak_mib": peak / 1024, "added_mib": (peak - before) / 1024,
+    "peak_mib": peak, "added_mib": peak - before,
     "value": float(np.abs(value[rows] - expected).max()), "slope": float(np.abs(dx[rows] - slope).max()),
     "scale": float(np.abs(s).max()), "mass": float(db.astype(float).sum()),
 }))

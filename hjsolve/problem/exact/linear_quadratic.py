@@ -28,7 +28,7 @@ class LinearQuadratic(AbstractExact):
     `F` `[d, d]`; `Q` and `S0` `[d, d]` symmetric and positive semidefinite (then S exists for all t);
     `viscosity` ε >= 0. S = YX⁻¹ with (X, Y) = exp(t [[F, 2Q], [0, −Fᵀ]]) (I, S₀), chained over panels of [0, t] so that
     X stays well conditioned; m by Gauss-Legendre on them. Accurate to 1e-12 relative in float64 while |F|t <= 32 in the
-    Frobenius norm; NaN beyond.
+    Frobenius norm; beyond, a known t raises `ValueError` and a traced one gives NaN.
     Source: Anderson & Moore, *Optimal Control: Linear Quadratic Methods*, ch. 15 (Riccati equations as linear ones).
     """
 
@@ -50,6 +50,10 @@ class LinearQuadratic(AbstractExact):
 
     def __call__(self, t: ArrayLike, x: Point) -> Scalar:
         """u(t, x)."""
+        now, drift = concrete(t), concrete(self.F)
+        if now is not None and drift is not None:
+            turn = now * np.linalg.norm(drift)
+            require(turn <= _LONGEST, f"`t` must satisfy |F|t <= {_LONGEST:g} in the Frobenius norm; got {turn:g}.")
         t, x = as_place(t, x, self.F.shape[0])
         curvature, integral = self._riccati(t)
         value: Scalar = 0.5 * x @ (curvature @ x) + self.viscosity * integral
