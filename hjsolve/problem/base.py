@@ -12,6 +12,7 @@ from ..typing import Array, ArrayLike, Point, Scalar
 from .domains import AbstractDomain
 from .hamiltonians import AbstractHamiltonian
 from .initials import AbstractInitial, Atoms
+from .probe import reads_outside
 from .viscosities import AbstractViscosity, Constant
 
 
@@ -84,6 +85,9 @@ def _check_dimensions(hamiltonian: AbstractHamiltonian, initial: AbstractInitial
         raise ValueError(f"`hamiltonian` does not fit the domain: {error} {advice}") from error
     if shape != (3, 5):
         raise ValueError(f"`hamiltonian` maps x, p {field.shape} to {shape}, expected (3, 5). {advice}")
+    outside = "reads components that do not exist (JAX would repeat the last one instead)."
+    beyond = reads_outside(lambda t, x, p: hamiltonian(t, x, p), time, field, field)
+    require(not beyond, f"`hamiltonian` {outside} {advice}")
     if isinstance(initial, Atoms):
         if initial.dimension != d:
             raise ValueError(f"`initial` holds atoms of dimension {initial.dimension}. {advice}")
@@ -94,3 +98,4 @@ def _check_dimensions(hamiltonian: AbstractHamiltonian, initial: AbstractInitial
         raise ValueError(f"`initial` does not fit the domain: {error} {advice}") from error
     if shape != ():
         raise ValueError(f"`initial` must map x [{d}] to a number; it returned shape {shape}. {advice}")
+    require(not reads_outside(initial, point), f"`initial` {outside} {advice}")

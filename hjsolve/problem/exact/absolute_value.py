@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...kernels.special import log_erfc, log_erfcx
-from ...typing import Array, ArrayLike, Point, Scalar
+from ...typing import Array, ArrayLike, Point, Scalar, Values
 from .. import hamiltonians, initials
 from ..base import Problem
 from ..domains import AbstractDomain
@@ -36,11 +36,11 @@ class AbsoluteValue(AbstractExact):
         # Where the other branch is taken, harmless numbers stand in, so that no NaN enters a gradient.
         spread = jnp.where(viscous, spread, 1.0)
         temperature = jnp.where(viscous, self.viscosity, 1.0) / self.c
-        terms = [self._log_term(t, y, spread, temperature) for y in (x[0], -x[0])]
-        smooth = -temperature * (jnp.logaddexp(*terms) - np.log(2.0).item())
+        right, left = self._log_terms(t, jnp.stack([x[0], -x[0]]), spread, temperature)
+        smooth = -temperature * (jnp.logaddexp(right, left) - np.log(2.0).item())
         return jnp.where(viscous, smooth, self._inviscid(t, x[0]))
 
-    def _log_term(self, t: Scalar, y: Scalar, spread: Scalar, temperature: Scalar) -> Scalar:
+    def _log_terms(self, t: Scalar, y: Values, spread: Scalar, temperature: Scalar) -> Values:
         """`(ct − y)c/ε + log erfc(z)`, z = (2ct − y)/√(4εt); for z > 0 the exponents are merged before they cancel."""
         z = (2 * self.c * t - y) / jnp.sqrt(spread)
         tail = z > 0

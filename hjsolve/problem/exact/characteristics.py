@@ -65,8 +65,7 @@ class Characteristics(AbstractExact):
         )
         if convex:
             self._check_convex()
-        slowest = -_maximum(lambda y: -jax.grad(self._speed)(y), self.lower, self.upper)
-        self.breaking_time = jnp.where(slowest < 0, -1 / jnp.where(slowest < 0, slowest, -1.0), jnp.inf)
+        self.breaking_time = _breaking_time(hamiltonian, initial, self.lower, self.upper)
 
     def __call__(self, t: ArrayLike, x: Point) -> Scalar:
         """u(t, x). Raises `ValueError` for a known t beyond the breaking time of a non-convex H."""
@@ -78,7 +77,8 @@ class Characteristics(AbstractExact):
                 f"`t` must be < the breaking time {breaking:.6g} of a non-convex Hamiltonian; got {now:.6g}. Use a "
                 "converged monotone scheme as the reference beyond it (or convex=True if H is convex).",
             )
-        value = jnp.min(jax.vmap(lambda y: self._branch(t, x[0], y))(self._starts(t, x[0])))
+        branches = jax.vmap(lambda y: self._branch(t, self._polish(t, x[0], y)))(self._starts(t, x[0]))
+        value = jnp.min(branches)
         return value if self.convex else jnp.where(t < self.breaking_time, value, jnp.nan)
 
     def problem(self, domain: AbstractDomain | None = None, horizon: ArrayLike | None = None) -> Problem:
@@ -92,21 +92,26 @@ class Characteristics(AbstractExact):
 
     def _speed(self, y: Scalar) -> Scalar:
         """H'(g'(y))."""
-        speed: Scalar = jax.grad(self.hamiltonian)(jax.grad(self._g)(y))
-        return speed
+        return _speed(self.hamiltonian, self.initial, y)
 
-    def _branch(self, t: Scalar, x: Scalar, y: Scalar) -> Scalar:
-        """U carried by the characteristic through (t, x) that starts near y, where y may be off by round-off."""
-        # Newton steps from a constant: they polish y and give it its derivatives in t, x and the parameters.
+    def _branch(self, t: Scalar, y: Scalar) -> Scalar:
+        """U at time t on the characteristic that starts at y; an error δ in its end costs pδ only."""
+        p = jax.grad(self._g)(y)
+        value: Scalar = self._g(y) + t * (p * jax.grad(self.hamiltonian)(p) - self.hamiltonian(p))
+        return value
+
+    def _polish(self, t: Scalar, x: Scalar, y: Scalar) -> Scalar:
+        """The start near y, a constant, of a characteristic through (t, x), with derivatives in t, x and parameters.
+
+        A Newton step from the root gives first derivatives, a second one the second and third.
+        """
         smallest = float(np.sqrt(np.finfo(x.dtype).eps))
         for _ in range(2):
             slope = 1 + t * jax.grad(self._speed)(y)
             excess = y + t * self._speed(y) - x
             sound = jnp.abs(slope) > smallest
             y = y - jnp.where(sound, excess / jnp.where(sound, slope, 1.0), 0.0)
-        p = jax.grad(self._g)(y)
-        value: Scalar = self._g(y) + t * (p * jax.grad(self.hamiltonian)(p) - self.hamiltonian(p))
-        return value
+        return y
 
     def _starts(self, t: Scalar, x: Scalar) -> Values:
         """The starting points of the characteristics that reach (t, x), the lowest branches first; constants.
@@ -124,7 +129,7 @@ class Characteristics(AbstractExact):
         upward = (excess[:-1] <= 0) & (excess[1:] > 0)
         fraction = excess[:-1] / jnp.where(upward, excess[:-1] - excess[1:], 1.0)
         guess = y[:-1] + fraction * (y[1:] - y[:-1])
-        values = jax.vmap(lambda start: solution._branch(t, x, start))(jnp.where(upward, guess, y[:-1]))
+        values = jax.vmap(lambda start: solution._branch(t, start))(jnp.where(upward, guess, y[:-1]))
         cells = jax.lax.top_k(jnp.where(upward, -values, -jnp.inf), _BRANCHES)[1]
         # Cells without a crossing repeat the best one.
         cells = jnp.where(upward[cells], cells, cells[0])
@@ -169,6 +174,20 @@ def _shifted_square(p: Scalar) -> Scalar:
 
 def _shifted_cosine(p: Scalar) -> Scalar:
     return -jnp.cos(p + 1)
+
+
+def _speed(hamiltonian: Callable[[Scalar], Scalar], initial: AbstractInitial, y: Scalar) -> Scalar:
+    speed: Scalar = jax.grad(hamiltonian)(jax.grad(lambda y: initial(y[None]))(y))
+    return speed
+
+
+@eqx.filter_jit
+def _breaking_time(
+    hamiltonian: Callable[[Scalar], Scalar], initial: AbstractInitial, lower: Array, upper: Array
+) -> Scalar:
+    fastest = _maximum(lambda y: -jax.grad(_speed, argnums=2)(hamiltonian, initial, y), lower, upper)
+    meet = fastest > 0
+    return jnp.where(meet, 1 / jnp.where(meet, fastest, 1.0), jnp.inf)
 
 
 def _maximum(function: Callable[[Scalar], Scalar], lower: Array, upper: Array) -> Scalar:

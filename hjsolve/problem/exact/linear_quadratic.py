@@ -65,10 +65,8 @@ class LinearQuadratic(AbstractExact):
         d = F.shape[0]
         rate = t * jnp.block([[F, 2 * Q], [jnp.zeros_like(F), -F.T]])
         rate = jnp.where(jnp.sum((t * F) ** 2) <= _LONGEST**2, rate, jnp.nan)
-        powers = [jnp.eye(2 * d, dtype=t.dtype)]
-        for k in range(1, _TERMS):
-            powers.append(powers[-1] @ rate / k)
-        taylor = jnp.stack(powers)
+        degrees = np.arange(1, _TERMS + 1).astype(t.dtype)
+        _, taylor = jax.lax.scan(lambda power, k: (power @ rate / k, power), jnp.eye(2 * d, dtype=t.dtype), degrees)
 
         def panel(S: Array, monomials: Array) -> tuple[Array, Array]:
             flow = jnp.einsum("nk,kij->nij", monomials, taylor, precision=jax.lax.Precision.HIGHEST)

@@ -53,6 +53,8 @@ class Gridded(AbstractInitial):
 
     def __call__(self, x: Point) -> Scalar:
         """The interpolant at x."""
+        d = self.values.ndim
+        require(x.shape[0] == d, f"`values` have {d} axes but x has {x.shape[0]} components. Match the problem's d.")
         n = jnp.asarray(self.values.shape) - jnp.where(jnp.asarray(self.periodic), 0, 1)
         spacing = (jnp.asarray(self.upper) - self.lower) / n
         values = jnp.asarray(self.values)

@@ -1,0 +1,230 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+from helpers import atoms_solution, cauchy_1d
+
+import hjsolve as hj
+
+HopfCole = hj.methods.particle.HopfCole
+RNG = np.random.default_rng(0)
+
+
+def problem(initial, epsilon, *, c=1.0, d=1, domain=None, horizon=1.0) -> hj.Problem:
+    domain = hj.Box([-1.5] * d, [1.5] * d) if domain is None else domain
+    return hj.Problem(hj.hamiltonians.Quadratic(c), epsilon, initial, domain, horizon)
+
+
+def quadratic_solution(x: np.ndarray, t: float, A: np.ndarray, epsilon: float, c: float) -> np.ndarray:
+    """½xᵀSx + (ε/2c) log det(I + 2ctA), S = (A⁻¹ + 2ctI)⁻¹ = A(I + 2ctA)⁻¹."""
+    M = np.eye(len(A)) + 2 * c * t * A
+    return 0.5 * np.einsum("mi,ij,mj->m", x, A @ np.linalg.inv(M), x) + epsilon / (2 * c) * np.log(np.linalg.det(M))
+
+
+@pytest.mark.parametrize(
+    ("A", "epsilon", "c"),
+    [
+        ([[1.3]], 0.1, 1.0),
+        ([[-0.4]], 0.1, 0.5),
+        ([[1.3]], 0.0, 2.0),
+        ([[1.0, 0.2], [0.2, -0.3]], 0.1, 1.0),
+        ([[1.0, 0.2], [0.2, 0.6]], 0.05, 0.5),
+        ([[0.5, 0.1, 0.0], [0.1, 0.4, -0.1], [0.0, -0.1, 0.6]], 0.3, 0.7),
+    ],
+)
+def test_quadratic_data(A, epsilon: float, c: float) -> None:
+    A, d = np.array(A), len(A)
+    x = RNG.uniform(-1.5, 1.5, size=(40, d))
+    solution = hj.solve(problem(hj.initials.Quadratic(A), epsilon, c=c, d=d), HopfCole(), [0.5, 1.0], points=x)
+    for row, slope, t in zip(solution.u, solution.gradient, (0.5, 1.0), strict=True):
+        # smooth and resolved: round-off, but for the weights of e^−42 left out (and compass search at ε = 0)
+        np.testing.assert_allclose(row, quadratic_solution(x, t, A, epsilon, c), rtol=0, atol=1e-10)
+        S = A @ np.linalg.inv(np.eye(d) + 2 * c * t * A)
+        # at ε = 0 a minimiser is known to the square root of an ulp of the energy, over 2ct
+        np.testing.assert_allclose(slope, x @ S, rtol=0, atol=1e-9 if epsilon else 1e-6)
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 0.05])
+def test_periodic_data(epsilon: float) -> None:
+    """w = A + B e^{−ε|κ|²t} cos(κ·x) on a torus, written out."""
+    kappa = np.array([np.pi, 2 * np.pi])
+    w = lambda t, x: 3.0 + 1.5 * jnp.exp(-epsilon * (kappa @ kappa) * t) * jnp.cos(x @ kappa)
+    initial = hj.initials.Custom(lambda x: -epsilon * jnp.log(w(0.0, x)))
+    torus = hj.Torus([-1.0, -1.0], [1.0, 1.0])
+    x = RNG.uniform(-1, 1, size=(30, 2))
+    solution = hj.solve(problem(initial, epsilon, domain=torus, d=2, horizon=0.3), HopfCole(), [0.1, 0.3], points=x)
+    for row, t in zip(solution.u, (0.1, 0.3), strict=True):
+        np.testing.assert_allclose(row, -epsilon * np.log(w(t, x)), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 0.05, 0.005])
+def test_absolute_value(epsilon: float) -> None:
+    """The closed form of |x| in 30-digit arithmetic; the kink costs the trapezoid rule its spectral accuracy."""
+    t, points = 0.4, np.array([-1.3, -0.8, -0.2, 0.0, 0.5, 1.1])
+    with mpmath.workdps(30):
+        e, root = mpmath.mpf(epsilon), 2 * mpmath.sqrt(mpmath.mpf(epsilon) * t)
+        half = lambda x: mpmath.exp((t - x) / e) * mpmath.erfc((2 * t - x) / root) / 2
+        expected = [float(-e * mpmath.log(half(mpmath.mpf(x)) + half(-mpmath.mpf(x)))) for x in points]
+    p = problem(hj.initials.Norm(), epsilon, horizon=t)
+    solution = hj.solve(p, HopfCole(), [t], points=points[:, None])
+    spacing = float(np.sqrt(2 * epsilon * t) / solution.stats["resolution"][0])
+    # the kink's Euler-Maclaurin term is (h²/12)·[jump of slope 2/ε] of the integrand there, and ε log of it: h²/6
+    np.testing.assert_allclose(solution.u[0], expected, rtol=0, atol=spacing**2)
+
+
+def test_hopf_lax_of_the_absolute_value() -> None:
+    x, t = np.linspace(-2, 2, 41), 0.5
+    p = problem(hj.initials.Norm(), 0.0, domain=hj.Box([-2.0], [2.0]), horizon=t)
+    solution = hj.solve(p, HopfCole(nodes=301), [t], points=x[:, None])
+    expected = np.where(np.abs(x) <= 2 * t, x**2 / (4 * t), np.abs(x) - t)
+    np.testing.assert_allclose(solution.u[0], expected, rtol=0, atol=1e-14)  # refined to round-off
+    slope = np.where(np.abs(x) <= 2 * t, x / (2 * t), np.sign(x))
+    np.testing.assert_allclose(solution.gradient[0, :, 0], slope, rtol=0, atol=1e-7)  # √ulp of the minimiser
+
+
+@pytest.mark.parametrize("epsilon", [2.0, 0.1, 0.01])
+@pytest.mark.parametrize("c", [1.0, 0.4])
+def test_smooth_data_against_adaptive_quadrature(epsilon: float, c: float) -> None:
+    g = lambda x: np.sin(3 * x) + 0.3 * x**2
+    initial = hj.initials.Custom(lambda x: jnp.sin(3 * x[0]) + 0.3 * x[0] ** 2)
+    x = np.array([-1.4, -0.5, 0.1, 1.2])
+    p = problem(initial, epsilon, c=c, horizon=0.5)
+    solution = hj.solve(p, HopfCole(), [0.2, 0.5], points=x[:, None])
+    for row, t in zip(solution.u, (0.2, 0.5), strict=True):
+        expected = [cauchy_1d(g, t, place, epsilon, c) for place in x]
+        np.testing.assert_allclose(row, expected, rtol=0, atol=1e-10)  # the adaptive rule's own 1e-12, and round-off
+    assert (solution.stats["resolution"] > 3).all()
+
+
+@pytest.mark.parametrize("d", [1, 3, 10])
+@pytest.mark.parametrize("epsilon", [0.0, 1e-3, 0.5])
+def test_atoms_equal_the_sum_over_them(d: int, epsilon: float) -> None:
+    y, g, omega = RNG.normal(size=(50, d)), RNG.normal(size=50), RNG.uniform(0.2, 3, size=50)
+    x = RNG.normal(size=(30, d))
+    p = problem(hj.initials.Atoms(y, g, omega), epsilon, c=0.7, d=d)
+    solution = hj.solve(p, HopfCole(), [0.3, 1.0], points=x)
+    for row, t in zip(solution.u, (0.3, 1.0), strict=True):
+        np.testing.assert_allclose(row, atoms_solution(x, t, y, g, epsilon, 0.7, omega), rtol=0, atol=1e-12)
+
+
+def residuals(solution: hj.Solution, t: float, x: np.ndarray) -> np.ndarray:
+    u = lambda t, x: solution(t, x)
+    return np.asarray(jax.jit(jax.vmap(lambda z: solution.equation.residual(u, t, z)))(jnp.asarray(x)))
+
+
+def test_residual_of_the_equation_atoms_really_solve() -> None:
+    y, g, omega = RNG.normal(size=(20, 2)), RNG.normal(size=20), RNG.uniform(0.2, 3, size=20)
+    x = RNG.normal(size=(5, 2))
+    p = problem(hj.initials.Atoms(y, g, omega), 0.2, c=0.7, d=2)
+    solution = hj.solve(p, HopfCole(), [0.5], points=x)
+    # round-off of second derivatives of size 1/(2ct) + |y|²/(4ct²ε) ~ 100
+    assert np.abs(residuals(solution, 0.5, x)).max() < 1e-12
+    # without the source dε/(2ct) it is off by just that
+    u = lambda t, z: solution(t, z)
+    bare = jax.vmap(lambda z: p.residual(u, 0.5, z))(jnp.asarray(x))
+    np.testing.assert_allclose(bare, -2 * 0.2 / (2 * 0.7 * 0.5), rtol=0, atol=1e-12)
+
+
+def test_residual_for_function_data() -> None:
+    initial = hj.initials.Custom(lambda x: jnp.sin(2 * x[0]))
+    p = problem(initial, 0.2, c=0.7)
+    solution = hj.solve(p, HopfCole(nodes=512), [0.5], points=[[0.0]])
+    assert np.abs(residuals(solution, 0.5, np.array([[-1.0], [0.1], [0.9]]))).max() < 1e-10
+    assert solution.equation.hamiltonian.c == 0.7
+
+
+def test_semigroup() -> None:
+    """From t = 0 to 0.5 at once, and to 0.2 and then 0.3 further with the first solution as data."""
+    p = problem(hj.initials.Custom(lambda x: jnp.sin(2 * x[0])), 0.1, horizon=0.5)
+    x = np.linspace(-1.5, 1.5, 11)[:, None]
+    whole = hj.solve(p, HopfCole(), [0.5], points=x).u[0]
+    # wide enough for the second leg's reach, and 6th-order interpolation of 1025 nodes: (6/1024)^6
+    wide = problem(p.initial, 0.1, domain=hj.Box([-9.0], [9.0]), horizon=0.2)
+    nodes = np.linspace(-9, 9, 2049)
+    first = hj.solve(wide, HopfCole(), [0.2], points=nodes[:, None]).u[0]
+    second = problem(hj.initials.Gridded(first, -9.0, 9.0), 0.1, horizon=0.3)
+    np.testing.assert_allclose(hj.solve(second, HopfCole(), [0.3], points=x).u[0], whole, rtol=0, atol=1e-9)
+
+
+def test_time_zero_returns_the_data() -> None:
+    p = problem(hj.initials.Custom(lambda x: jnp.sin(2 * x[0])), 0.1)
+    x = np.linspace(-1, 1, 5)[:, None]
+    solution = hj.solve(p, HopfCole(nodes=200), [0.0, 0.5], points=x)
+    np.testing.assert_allclose(solution.u[0], np.sin(2 * x[:, 0]), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(solution.gradient[0], 2 * np.cos(2 * x), rtol=0, atol=1e-15)
+    with pytest.raises(RuntimeError, match="HopfCole did not finish"):
+        hj.solve(problem(hj.initials.Atoms([[0.0]], [0.0]), 0.1), HopfCole(), [0.0], points=x)
+
+
+def test_resolution_says_how_well_the_kernel_is_resolved() -> None:
+    p = problem(hj.initials.Cosine(1.0, np.pi), 0.05, domain=hj.Torus([-1.0], [1.0]), horizon=0.1)
+    coarse, fine = (
+        hj.solve(p, HopfCole(nodes=n), [0.1], points=[[0.0]]).stats["resolution"][0] for n in (101, 201)
+    )
+    np.testing.assert_allclose(fine / coarse, 2.0, rtol=1e-12)
+
+
+def test_float32() -> None:
+    p = problem(hj.initials.Quadratic(1.3), 0.1)
+    x = RNG.uniform(-1.5, 1.5, size=(40, 1))
+    with jax.enable_x64(False):
+        solution = hj.solve(p, HopfCole(), [1.0], points=x)
+    assert solution.u.dtype == np.float32
+    # a few ulp of |u| + max energy <= 2 + 15, over a sum of 4096 weights
+    np.testing.assert_allclose(solution.u[0], quadratic_solution(x, 1.0, np.array([[1.3]]), 0.1, 1.0), atol=2e-5)
+
+
+def test_gradients_in_viscosity_c_and_data() -> None:
+    x = np.array([[0.4]])
+
+    @jax.jit
+    def u(epsilon, c, a):
+        p = problem(hj.initials.Quadratic(a), epsilon, c=c)
+        return hj.solve(p, HopfCole(nodes=400), [1.0], points=x).u[0, 0]
+
+    slopes = jax.grad(u, argnums=(0, 1, 2))(0.1, 0.7, 1.3)
+    closed = lambda e, c, a: 0.5 * a / (1 + 2 * c * a) * 0.16 + e / (2 * c) * jnp.log(1 + 2 * c * a)
+    expected = jax.grad(closed, argnums=(0, 1, 2))(0.1, 0.7, 1.3)
+    np.testing.assert_allclose(slopes, expected, rtol=0, atol=1e-9)  # the quadrature differentiated: spectral too
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: HopfCole(nodes=2), r"`nodes` must be whole numbers >= 3 per axis; got 2"),
+        (lambda: HopfCole(nodes=(9, 9.5)), r"`nodes` must be whole numbers"),
+        (lambda: run(problem(hj.initials.Norm(), 0.1, d=2), HopfCole(nodes=(9,))), r"`nodes` must have one entry per axis"),
+        (lambda: run(problem(hj.initials.Norm(), 0.1, d=5)), r"HopfCole by quadrature is for d <= 4.*d = 5.*Atoms"),
+        (
+            lambda: run(hj.Problem(hj.hamiltonians.Eikonal(), 0.1, hj.initials.Norm(), hj.Box([0.0], [1.0]), 1.0)),
+            r"HopfCole needs `hamiltonian` = Quadratic\(c\); got Eikonal.*FiniteDifference",
+        ),
+        (
+            lambda: run(problem(hj.initials.Norm(), hj.viscosities.Varying(lambda t, x: 0.1))),
+            r"HopfCole needs a constant `viscosity`; got Varying",
+        ),
+        (
+            lambda: run(problem(hj.initials.Custom(lambda x: x[0]), 0.1, domain=hj.Torus([0.0], [1.0]))),
+            r"`initial` must be periodic for HopfCole.*jumps by 1 across axis 0.*Use a Box",
+        ),
+        (
+            lambda: run(problem(hj.initials.Atoms([[0.0]], [0.0]), 0.1, domain=hj.Torus([0.0], [1.0]))),
+            r"`domain` must not be periodic for Atoms",
+        ),
+        (lambda: hj.solve(problem(hj.initials.Norm(), 0.1), HopfCole(), [1.0]), r"`points` is needed: HopfCole"),
+    ],
+)
+def test_what_it_cannot_solve_is_refused_before_starting(build, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def run(p: hj.Problem, method=None) -> hj.Solution:
+    return hj.solve(p, method or HopfCole(), [1.0], points=np.full((1, p.dimension), 0.5))
+
+
+def test_equation_is_the_problem_itself_for_function_data() -> None:
+    p = problem(hj.initials.Norm(), 0.1)
+    assert eqx.tree_equal(HopfCole().equation(p), p)
