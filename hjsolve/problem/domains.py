@@ -36,9 +36,10 @@ class AbstractDomain(eqx.Module):
         wrapped = self.lower + jnp.mod(x - self.lower, self.extent)
         return jnp.where(jnp.asarray(self.periodic), wrapped, x)
 
-    def contains(self, x: Vectors) -> Values:
-        """Whether x `[..., d]` lies inside the closed box; periodic axes hold every number."""
-        inside = (x >= self.lower) & (x <= self.upper)
+    def contains(self, x: Vectors, *, slack: float = 0.0) -> Values:
+        """Whether x `[..., d]` lies inside the closed box, widened by `slack` of its extent; periodic axes hold all."""
+        margin = slack * self.extent
+        inside = (x >= self.lower - margin) & (x <= self.upper + margin)
         return jnp.all(inside | jnp.asarray(self.periodic), axis=-1)
 
 

@@ -27,7 +27,8 @@ def measure(function: Callable[..., Any], cases: Sequence[tuple[Any, ...]]) -> t
     import numpy as np
 
     began = time.perf_counter()
-    compiled = eqx.filter_jit(function).lower(*cases[0]).compile()
+    jitted: Any = eqx.filter_jit(function)
+    compiled = jitted.lower(*cases[0]).compile()
     compile_seconds = time.perf_counter() - began
     results, seconds = [], []
     for case in cases:

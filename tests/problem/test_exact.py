@@ -385,15 +385,15 @@ def test_breaking_times():
     linear = exact.Characteristics(lambda p: 2 * p, initials.Cosine(-1.0, np.pi))
     assert np.isinf(linear.breaking_time)
     # Linear transport at speed 2.
-    np.testing.assert_allclose(linear(0.7, jnp.array([0.3])), -np.cos(np.pi * (0.3 - 1.4)), atol=1e-14)
+    u = batched(linear, jnp.asarray(0.7), jnp.array([[0.3]]))[0]
+    np.testing.assert_allclose(u, -np.cos(np.pi * (0.3 - 1.4)), atol=1e-14)
 
 
 # --- derivatives ------------------------------------------------------------------------------------------------------
 
+# Those that stop gradients on the way (a window, a root), where autodiff could be wrong and agree with itself.
 SMOOTH = [
-    (exact.AbsoluteValue(0.1, 1.4), 0.3, [0.25]),
     (exact.DeepBSDE(3, 2.0), 0.4, [0.5, -0.2, 1.0]),
-    (exact.LinearQuadratic([[0.3, 1.0], [-1.0, 0.1]], np.eye(2), np.eye(2), 0.3), 0.4, [0.5, -0.2]),
     (exact.osher_shu_convex(), 0.05, [0.3]),
     (exact.osher_shu_convex(), 0.4, [0.3]),
 ]
@@ -448,15 +448,20 @@ EVERY = [
 ]
 
 
+@eqx.filter_jit
+def all_gradients(solution, t, x):
+    """u, and its derivatives in every parameter, t and x."""
+    arrays, rest = eqx.partition(solution, eqx.is_inexact_array)
+    value = lambda arrays, t, x: eqx.combine(arrays, rest)(t, x)
+    return jax.value_and_grad(value, argnums=(0, 1, 2))(arrays, t, x)
+
+
 @pytest.mark.parametrize("solution", EVERY, ids=lambda s: type(s).__name__)
 def test_no_nan_at_special_points(solution):
-    arrays, rest = eqx.partition(jax.tree.map(_as_jax, solution), eqx.is_inexact_array)
-    value = lambda arrays, t, x: eqx.combine(arrays, rest)(t, x)
-    gradient = eqx.filter_jit(jax.value_and_grad(value, argnums=(0, 1, 2)))
     d = solution.problem().dimension
     for t in (0.0, 0.3):
         for x in (np.zeros(d), np.eye(d)[0], -np.eye(d)[0] * 0.6):
-            for leaf in jax.tree.leaves(gradient(arrays, jnp.asarray(t), jnp.asarray(x))):
+            for leaf in jax.tree.leaves(all_gradients(solution, jnp.asarray(t), jnp.asarray(x))):
                 assert np.isfinite(leaf).all(), (t, x)
 
 
@@ -471,10 +476,6 @@ def test_float32(solution):
         assert u.dtype == jnp.float32
     # 40 ulp of float32 in numbers of size 1: sums of some tens of terms, and x itself rounded.
     np.testing.assert_allclose(u, expected, rtol=5e-6, atol=5e-6)
-
-
-def _as_jax(leaf):
-    return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
 
 
 # --- problems and refusals --------------------------------------------------------------------------------------------

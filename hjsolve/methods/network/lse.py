@@ -96,8 +96,8 @@ class LSE(AbstractRepresentation):
         )
 
     def prepare(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> Atoms:
-        """The layer's atoms."""
-        return self.atoms()
+        """The layer's atoms; its `time` is a convention, not a weight, so training leaves it alone."""
+        return self.atoms(jax.lax.stop_gradient(jnp.asarray(self.time)))
 
     def evaluate(
         self, problem: Problem, t: Scalar, state: Atoms, points: Points | None, *, key: PRNGKeyArray | None = None
