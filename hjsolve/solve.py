@@ -49,6 +49,11 @@ def solve(
     Differentiable in reverse mode with respect to every number in the problem and the method, and batched by
     `equinox.filter_vmap` over problems. Computes in JAX's current default precision.
     """
+    if not isinstance(method, AbstractMethod):
+        raise TypeError(f"`method` must be one of hj.methods; got {type(method).__name__}.")
+    require(
+        max_steps is None or max_steps >= 1, f"`max_steps` must be >= 1; got {max_steps}. None is no limit but 1e6."
+    )
     points_given = None if points is None else as_array("points", points)
     times = as_array("ts", ts)
     _check_times(times, problem)

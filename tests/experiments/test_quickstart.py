@@ -37,7 +37,15 @@ def test_the_classifier_learns(folder):
 
 def test_the_run_folder_is_complete(folder):
     names = {path.name for path in folder.iterdir()}
-    expected = {"config.yaml", "environment.json", "table.csv", "metrics.jsonl", "fields.zarr", "log.txt", "status.json"}
+    expected = {
+        "config.yaml",
+        "environment.json",
+        "table.csv",
+        "metrics.jsonl",
+        "fields.zarr",
+        "log.txt",
+        "status.json",
+    }
     assert expected | {"figures"} <= names
     assert len(list((folder / "figures").glob("*.png"))) == 5
     u = Table.read(folder).fields["u"]

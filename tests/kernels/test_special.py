@@ -12,12 +12,6 @@ from hjsolve.kernels.special import log_erfc, log_erfcx, log_ndtr
 Z = np.unique(np.concatenate([np.linspace(-40, 37, 155), [-20.0, 0.0, 0.5, 0.5000001], -np.geomspace(1e-9, 1e3, 49)]))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def float64():
-    with jax.enable_x64(True):
-        yield
-
-
 def exact_log_ndtr(z):
     return mp.log(mp.erfc(-z / mp.sqrt(2)) / 2) if z < 0 else mp.log1p(-mp.erfc(z / mp.sqrt(2)) / 2)
 

@@ -160,7 +160,7 @@ class FiniteDifference(AbstractEvolution):
         return Evaluation(u, values[:, 1:], RESULTS.successful, {"cfl": cfl})
 
     def equation(self, problem: Problem, state: Values | None = None) -> Problem:
-        """The problem itself, for first-order derivatives with the viscosity |∂H/∂p_i| Δx_i/2 added on each axis.
+        """The problem itself, for first-order derivatives with the viscosity α_i Δx_i/2 added on each axis.
 
         That is the leading order in Δx of the spatial scheme. With Atoms, the source dε/(2ct) of u_N is included.
         """

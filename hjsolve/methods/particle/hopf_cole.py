@@ -98,6 +98,7 @@ class HopfCole(AbstractRepresentation):
         assert points is not None, "HopfCole has no nodes; solve() refuses points=None"
         c, epsilon = parameters(problem)
         d = problem.dimension
+        points = problem.domain.wrap(points)  # the nodes serve queries inside one period
         positive = t > 0
         time = jnp.where(positive, t, 1.0)
         u, gradient = propagate(points, state.y, state.g, state.log_weights, c, epsilon, time)

@@ -17,7 +17,7 @@ class AbstractExact(eqx.Module):
     """An exact solution of `u_t + H(t, x, ∇u) = ε Δu`, `u(0, ·) = g`, to test methods against.
 
     It is defined for t >= 0 and every x of R^d, whatever domain its `problem` is given, and can be differentiated in
-    t, x and its parameters wherever u is smooth. At a kink the gradient is one of the one-sided ones.
+    t, x and its parameters wherever u is smooth. At a kink the gradient lies between the one-sided ones.
     """
 
     @abc.abstractmethod

@@ -1,16 +1,16 @@
 """The viscosity a first-order scheme really solves with: the problem's own plus the scheme's dissipation."""
 
-import jax.numpy as jnp
-
 from ...typing import Array, Point, Scalar, Values, Vectors
 from ..hamiltonians import AbstractHamiltonian
 from .base import AbstractViscosity, Hessian
 
 
 class Numerical(AbstractViscosity):
-    """base + Σ_i (|∂H/∂p_i| Δx_i/2) ∂_ii u: the modified equation of local Lax-Friedrichs with first-order differences.
+    """base + Σ_i (α_i(p) Δx_i/2) ∂_ii u: the modified equation of local Lax-Friedrichs with first-order differences.
 
-    Depends on p. `root` and `bound` need ∇u, so they raise `TypeError`: the modified equation is for reading and for
+    α_i(p) is the Hamiltonian's own speed bound at p, which is |∂H/∂p_i| (and a margin above it where the bound has one).
+    Where α_i depends on other components of p the scheme takes its maximum over their range on the grid, and this is a
+    lower bound. Depends on p. `root` and `bound` need ∇u, so they raise `TypeError`: the modified equation is for reading and for
     residuals, and is solved by the scheme itself.
     """
 
@@ -19,8 +19,8 @@ class Numerical(AbstractViscosity):
     spacing: Array
 
     def contract(self, t: Scalar, x: Vectors, p: Vectors, hessian: Hessian) -> Values:
-        """The base's term plus Σ_i (|∂H/∂p_i| Δx_i/2) ∂_ii u."""
-        speed = jnp.abs(self.hamiltonian.velocity(t, x, p))
+        """The base's term plus Σ_i (α_i Δx_i/2) ∂_ii u."""
+        speed = self.hamiltonian.speed_bound(t, x, p, p)
         added = [speed[i] * self.spacing[i] / 2 * hessian[i, i] for i in range(p.shape[0])]
         return self.base.contract(t, x, p, hessian) + sum(added[1:], start=added[0])
 

@@ -82,7 +82,7 @@ def test_order_five_in_two_dimensions() -> None:
     exact = lambda x: characteristics("square", SMOOTH, x.mean(1))
     problem = shear(2, square, SMOOTH)
     places = np.random.default_rng(1).uniform(-2, 2, size=(400, 2))
-    found = errors(problem, exact, (40, 80, 160), SMOOTH, points=places, step_rule=FIFTH)
+    found = errors(problem, exact, (40, 80), SMOOTH, points=places, step_rule=FIFTH)
     assert orders(found)[-1] >= 4.6
 
 
@@ -122,7 +122,11 @@ def test_upwind_and_weno_agree_on_the_viscosity_solution_of_a_nonconvex_equation
 def test_linear_advection_moves_at_its_velocity_in_two_dimensions() -> None:
     velocity = np.array([0.7, -1.1])
     problem = hj.Problem(
-        hj.hamiltonians.Linear(velocity), 0.0, hj.initials.Cosine(1.0, [np.pi, np.pi]), hj.Torus([-1.0] * 2, [1.0] * 2), 0.5
+        hj.hamiltonians.Linear(velocity),
+        0.0,
+        hj.initials.Cosine(1.0, [np.pi, np.pi]),
+        hj.Torus([-1.0] * 2, [1.0] * 2),
+        0.5,
     )
     solution = hj.solve(problem, FD(32), [0.5])
     expected = np.cos(np.pi * (np.asarray(solution.points) - 0.5 * velocity).sum(1))
@@ -136,9 +140,9 @@ def test_viscous_solution_against_adaptive_quadrature() -> None:
     )
     places = OFF_NODES[:12]
     reference = [cauchy_1d(lambda y: -np.cos(np.pi * y), 0.1, x, 0.3) for x in places[:, 0]]
-    found = errors(problem, lambda x: np.array(reference), (20, 40), 0.1, points=places)
+    found = errors(problem, lambda x: np.array(reference), (80, 160), 0.1, points=places)
     assert orders(found)[0] > 4.6
-    assert found[1] < 1e-7
+    assert found[1] < 1e-6
 
 
 def test_eikonal_discs() -> None:
@@ -149,9 +153,9 @@ def test_eikonal_discs() -> None:
         hj.hamiltonians.Eikonal(), 0.0, hj.initials.Custom(distance), hj.Box([-1.5, -1.5], [1.5, 1.5]), t
     )
     exact = lambda x: (np.maximum(np.linalg.norm(x[:, None] - centres, axis=2) - t, 0) - radii).min(1)
-    found = errors(problem, exact, (30, 60, 120), t)
+    found = errors(problem, exact, (40, 80), t)
     # the kinks at the centres fill discs of radius t: first order there
-    assert np.log2(found[0] / found[-1]) / 2 > 0.8
+    assert orders(found)[0] > 0.8
     assert found[-1] < 2e-3
 
 
@@ -159,8 +163,10 @@ def test_three_dimensions() -> None:
     solution = hj.solve(shear(3, square, SMOOTH), FD(24), [SMOOTH])
     assert solution.u.shape == (1, 24**3)
     expected = characteristics("square", SMOOTH, np.asarray(solution.points).mean(1)[:24])
-    # 24 nodes on a period of 6: as coarse as 8 on the 1-D problem's period of 2
-    np.testing.assert_allclose(solution.u[0, :24], expected, rtol=0, atol=6e-3)
+    # Along a line the 1-D wave has 24 nodes a period; 40 of them gave 6e-6 in the mean, so (40/24)^5 of it, and ten
+    # times that where the wave is steepest
+    np.testing.assert_allclose(solution.u[0, :24], expected, rtol=0, atol=1e-3)
+    assert np.abs(solution.u[0, :24] - expected).mean() < 2e-4
 
 
 def test_neumann_walls_equal_the_even_periodic_extension() -> None:
@@ -189,6 +195,7 @@ def test_harmonic_potential() -> None:
 
 def test_varying_viscosity_and_x_dependence_by_a_manufactured_solution() -> None:
     """u = e^{−t} cos πx under H = p² − f(t, x), ε(t, x) = 0.1(2 + sin πx)."""
+
     def source(t, x):
         c, s, e = jnp.cos(jnp.pi * x[0]), jnp.sin(jnp.pi * x[0]), jnp.exp(-t)
         return -e * c + (jnp.pi * e * s) ** 2 + 0.1 * (2 + s) * jnp.pi**2 * e * c
@@ -198,7 +205,7 @@ def test_varying_viscosity_and_x_dependence_by_a_manufactured_solution() -> None
     problem = hj.Problem(hamiltonian, viscosity, hj.initials.Cosine(1.0, np.pi), hj.Torus([-1.0], [1.0]), 0.2)
     found = errors(problem, lambda x: np.exp(-0.2) * np.cos(np.pi * x[:, 0]), (20, 40), 0.2)
     assert orders(found)[0] > 4.4
-    assert found[1] < 2e-6
+    assert found[1] < 2e-5
 
 
 def test_atoms_from_a_small_time_on() -> None:
@@ -209,35 +216,45 @@ def test_atoms_from_a_small_time_on() -> None:
     found = errors(problem, exact, (40, 80), 1.0, points=x, start=0.2)
     assert orders(found)[0] > 3.5  # order 5 in space and 3 in time, where Δt ∝ Δx (speeds) and Δx² (viscosity) mix
     assert found[1] < 1e-5
-    solution = hj.solve(problem, FD(80), [0.5, 1.0], points=x)
+    solution = hj.solve(problem, FD(160), [0.5, 1.0], points=x)
     np.testing.assert_allclose(solution.stats["start"], 0.1)
     np.testing.assert_allclose(solution.u[0], atoms_solution(x, 0.5, y, g, epsilon), rtol=0, atol=2e-4)  # no drift
     # the equation it names is that of u_N
     residual = solution.equation.residual(
-        lambda t, z: -epsilon * jax.nn.logsumexp(-(g + (z[0] - y[:, 0]) ** 2 / (4 * t)) / epsilon), 0.5, jnp.array([0.3])
+        lambda t, z: -epsilon * jax.nn.logsumexp(-(g + (z[0] - y[:, 0]) ** 2 / (4 * t)) / epsilon),
+        0.5,
+        jnp.array([0.3]),
     )
     assert abs(residual) < 1e-12
 
 
-def test_upwind_names_the_equation_it_really_solves() -> None:
-    """The exact solution of the modified equation, found on a fine grid, is nearer to the scheme by an order in Δx."""
-    problem = shear(1, square, SMOOTH)
+exact_bound = hj.hamiltonians.Custom(
+    lambda t, x, p: 0.5 * (jnp.sum(p, axis=0) + 1) ** 2,
+    bound=lambda t, x, lo, hi: jnp.maximum(jnp.abs(lo + 1), jnp.abs(hi + 1)),
+)
+
+
+@pytest.mark.parametrize(("hamiltonian", "margin"), [(exact_bound, 1.0), (square, 1.1)], ids=["bound", "sampled"])
+def test_upwind_names_the_equation_it_really_solves(hamiltonian, margin: float) -> None:
+    """The solution of the modified equation, found by high order, is nearer to the scheme by an order in Δx."""
+    problem = shear(1, hamiltonian, SMOOTH)
     points = np.linspace(-1, 1, 41)[:, None]
+    truth = characteristics("square", SMOOTH, points)
     nearer, farther = [], []
-    for n in (40, 80, 160):
-        scheme = hj.solve(problem, FD(n, derivative=UPWIND, step_rule=grid.step_rules.CFL(0.2)), [SMOOTH], points=points)
-        spacing = 2.0 / n
+    for n in (80, 160):
+        scheme = hj.solve(
+            problem, FD(n, derivative=UPWIND, step_rule=grid.step_rules.CFL(0.2)), [SMOOTH], points=points
+        )
         added = scheme.equation.viscosity
         p = jnp.asarray([0.7])
-        np.testing.assert_allclose(added.contract(0.0, p, p, jnp.ones((1, 1))), 1.7 * spacing / 2, rtol=1e-13)
-        # ε(p)·u_xx as part of u_t: solved by high order with the same contract, as a viscosity of its own
-        modified = hj.Problem(square, Modified(added), problem.initial, problem.domain, SMOOTH)
+        np.testing.assert_allclose(added.contract(0.0, p, p, jnp.ones((1, 1))), margin * 1.7 / n, rtol=1e-13)
+        modified = hj.Problem(hamiltonian, Modified(added), problem.initial, problem.domain, SMOOTH)
         fine = hj.solve(modified, FD(320), [SMOOTH], points=points)
         nearer.append(float(np.abs(scheme.u - fine.u).mean()))
-        farther.append(float(np.abs(scheme.u[0] - characteristics("square", SMOOTH, points)).mean()))
+        farther.append(float(np.abs(scheme.u[0] - truth).mean()))
     print(nearer, orders(nearer), farther, orders(farther))
-    assert 0.8 < orders(farther)[-1] < 1.2
-    assert orders(nearer)[-1] > 1.6
+    assert 0.8 < orders(farther)[0] < 1.2
+    assert orders(nearer)[0] > 1.7
 
 
 class Modified(hj.viscosities.AbstractViscosity):

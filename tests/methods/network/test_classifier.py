@@ -55,7 +55,12 @@ def test_it_classifies_separated_clusters_untrained(classifier) -> None:
         (INPUTS, LABELS + 1, 4, r"`labels` must be 0, 1, ..., K-1; got the classes \[1, 2, 3\]"),
         (INPUTS, LABELS, 6, r"`units` must lie in \[1, 5\].*got 6"),
         (INPUTS, LABELS, 0, r"`units` must lie in \[1, 5\].*got 0"),
-        (np.where(np.arange(38).reshape(19, 2) == 3, np.nan, INPUTS), LABELS, 4, r"`inputs` must not contain NaN; 1 of 38"),
+        (
+            np.where(np.arange(38).reshape(19, 2) == 3, np.nan, INPUTS),
+            LABELS,
+            4,
+            r"`inputs` must not contain NaN; 1 of 38",
+        ),
     ],
 )
 def test_bad_data_are_refused(inputs, labels, units: int, message: str) -> None:

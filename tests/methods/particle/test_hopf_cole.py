@@ -168,9 +168,7 @@ def test_time_zero_returns_the_data() -> None:
 
 def test_resolution_says_how_well_the_kernel_is_resolved() -> None:
     p = problem(hj.initials.Cosine(1.0, np.pi), 0.05, domain=hj.Torus([-1.0], [1.0]), horizon=0.1)
-    coarse, fine = (
-        hj.solve(p, HopfCole(nodes=n), [0.1], points=[[0.0]]).stats["resolution"][0] for n in (101, 201)
-    )
+    coarse, fine = (hj.solve(p, HopfCole(nodes=n), [0.1], points=[[0.0]]).stats["resolution"][0] for n in (101, 201))
     np.testing.assert_allclose(fine / coarse, 2.0, rtol=1e-12)
 
 
@@ -203,7 +201,10 @@ def test_gradients_in_viscosity_c_and_data() -> None:
     [
         (lambda: HopfCole(nodes=2), r"`nodes` must be whole numbers >= 3 per axis; got 2"),
         (lambda: HopfCole(nodes=(9, 9.5)), r"`nodes` must be whole numbers"),
-        (lambda: run(problem(hj.initials.Norm(), 0.1, d=2), HopfCole(nodes=(9,))), r"`nodes` must have one entry per axis"),
+        (
+            lambda: run(problem(hj.initials.Norm(), 0.1, d=2), HopfCole(nodes=(9,))),
+            r"`nodes` must have one entry per axis",
+        ),
         (lambda: run(problem(hj.initials.Norm(), 0.1, d=5)), r"HopfCole by quadrature is for d <= 4.*d = 5.*Atoms"),
         (
             lambda: run(hj.Problem(hj.hamiltonians.Eikonal(), 0.1, hj.initials.Norm(), hj.Box([0.0], [1.0]), 1.0)),

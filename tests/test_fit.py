@@ -1,0 +1,182 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import hjsolve as hj
+
+LSE = hj.methods.network.LSE
+RNG = np.random.default_rng(0)
+TRUTH = LSE(RNG.normal(size=(4, 2)), RNG.normal(size=4), 0.3)
+INPUTS = RNG.uniform(-1, 1, size=(256, 2))
+RECIPE = hj.Recipe(steps=300, batch=64, optimiser=optax.adam(3e-2))
+
+
+def start(units: int = 6) -> LSE:
+    return LSE.random(units, 2, temperature=0.3, key=jax.random.key(1))
+
+
+def same(a: LSE, b: LSE) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+@pytest.fixture(scope="module")
+def data() -> hj.Data:
+    return hj.Data(INPUTS, jax.vmap(TRUTH)(jnp.asarray(INPUTS)))
+
+
+@pytest.fixture(scope="module")
+def trained(data: hj.Data):
+    return hj.fit(data, start(), RECIPE, key=jax.random.key(2))
+
+
+def test_it_recovers_a_known_layers_function(trained) -> None:
+    network, history = trained
+    assert history.losses.shape == (300,)
+    assert history.losses[-50:].mean() < 1e-2 * history.losses[:10].mean()
+    fresh = np.random.default_rng(9).uniform(-1, 1, size=(200, 2))
+    target = np.asarray(jax.vmap(TRUTH)(jnp.asarray(fresh)))
+    error = np.asarray(jax.vmap(network)(jnp.asarray(fresh))) - target
+    # the same convex function from other units, after 300 steps: a few per cent of its spread
+    assert np.sqrt((error**2).mean()) < 0.05 * target.std()
+
+
+def test_history(trained) -> None:
+    history = trained[1]
+    assert history.result == hj.RESULTS.successful
+    assert history.message == ""
+    assert history.best_step % 50 == 0
+    chunks = history.losses.reshape(-1, 50).mean(1)
+    np.testing.assert_allclose(history.best_loss, chunks.min(), rtol=1e-6)
+    assert history.best_step == 50 * (chunks.argmin() + 1)
+    assert history.seconds > 0
+
+
+def test_the_temperature_and_time_are_left_alone(trained) -> None:
+    np.testing.assert_allclose(trained[0].temperature, 0.3, rtol=1e-14)
+    assert trained[0].time == 1.0
+
+
+def test_the_same_key_trains_the_same_network(data: hj.Data) -> None:
+    recipe = hj.Recipe(steps=60, batch=32)
+    one, first = hj.fit(data, start(), recipe, key=jax.random.key(5))
+    two, second = hj.fit(data, start(), recipe, key=jax.random.key(5))
+    other, third = hj.fit(data, start(), recipe, key=jax.random.key(6))
+    np.testing.assert_array_equal(first.losses, second.losses)
+    assert same(one, two)
+    assert not np.array_equal(first.losses, third.losses)
+    assert not same(one, other)
+
+
+def test_progress_reaches_one(data: hj.Data) -> None:
+    seen: list[float] = []
+    hj.fit(data, start(), hj.Recipe(steps=70, batch=16), key=jax.random.key(0), progress=seen.append)
+    np.testing.assert_allclose(seen, [50 / 70, 1.0])
+
+
+def test_divergence_names_the_step_and_keeps_the_best_weights(data: hj.Data) -> None:
+    schedule = lambda count: jnp.where(count < 62, 1e-2, jnp.inf)
+    recipe = hj.Recipe(steps=200, batch=32, optimiser=optax.sgd(schedule))
+    network, history = hj.fit(data, start(), recipe, key=jax.random.key(0))
+    assert history.result == hj.RESULTS.diverged
+    # the update of step 62 (counted from 0) is infinite, so the next loss is not a number
+    assert "at step 63" in history.message
+    assert "Lower the learning rate" in history.message
+    assert history.best_step == 50
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(network))
+    kept, _ = hj.fit(data, start(), hj.Recipe(steps=50, batch=32, optimiser=optax.sgd(1e-2)), key=jax.random.key(0))
+    np.testing.assert_allclose(network.weights, kept.weights, rtol=1e-12)
+
+
+def test_divergence_in_the_first_steps_returns_the_start(data: hj.Data) -> None:
+    recipe = hj.Recipe(steps=50, optimiser=optax.sgd(np.inf))
+    network, history = hj.fit(data, start(), recipe, key=jax.random.key(0))
+    assert history.result == hj.RESULTS.diverged
+    assert same(network, start())
+
+
+def test_the_budget_in_seconds_ends_training(data: hj.Data) -> None:
+    recipe = hj.Recipe(steps=10**7, batch=16, seconds=0.01)
+    _, history = hj.fit(data, start(), recipe, key=jax.random.key(0))
+    assert history.result == hj.RESULTS.successful
+    assert len(history.losses) == 50
+    assert "stopped after 50 of 10000000 steps: the budget of 0.01 s" in history.message
+
+
+def test_a_problem_is_learnt_from_a_reference() -> None:
+    """The reference is Hopf-Cole over atoms, so that a layer with as many units can match it."""
+    atoms = hj.initials.Atoms(RNG.normal(size=(4, 2)), RNG.normal(size=4))
+    p = hj.Problem(hj.hamiltonians.Quadratic(), 0.3, atoms, hj.Box([-1.0] * 2, [1.0] * 2), 0.8)
+    recipe = hj.Recipe(
+        steps=300, batch=64, samples=512, reference=hj.methods.particle.HopfCole(), optimiser=optax.adam(3e-2)
+    )
+    network, history = hj.fit(p, start(), recipe, key=jax.random.key(3))
+    assert history.losses[-50:].mean() < 0.02 * history.losses[:10].mean()
+    assert network.time == 1.0  # the layer's reading time is no weight
+    points = np.random.default_rng(8).uniform(-1, 1, size=(100, 2))
+    exact = hj.solve(p, hj.methods.particle.HopfCole(), [0.8], points=points).u[0]
+    learnt = hj.solve(p, network, [0.8], points=points).u[0]
+    assert np.sqrt(np.mean((learnt - exact) ** 2)) < 0.1 * np.std(exact)
+
+
+def test_labels_under_cross_entropy() -> None:
+    labels = (INPUTS[:, 0] > 0).astype(int) + (INPUTS[:, 1] > 0.3)
+    classifier = hj.methods.network.LSEClassifier.from_data(
+        INPUTS, labels, units=3, temperature=0.3, key=jax.random.key(0)
+    )
+    recipe = hj.Recipe(loss=hj.losses.CrossEntropy(), steps=150, optimiser=optax.adam(5e-2))
+    trained, history = hj.fit(hj.Data(INPUTS, labels), classifier, recipe, key=jax.random.key(1))
+    accuracy = lambda c: (np.argmax(jax.vmap(c)(jnp.asarray(INPUTS)), axis=1) == labels).mean()
+    assert history.losses[-1] < 0.5 * history.losses[0]
+    assert accuracy(trained) > max(0.93, accuracy(classifier))
+
+
+def test_losses_against_numpy() -> None:
+    logits, labels = RNG.normal(size=(5, 3)), np.array([0, 2, 1, 1, 0])
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    expected = -np.log(p[np.arange(5), labels]).mean()
+    np.testing.assert_allclose(hj.losses.CrossEntropy()(jnp.asarray(logits), jnp.asarray(labels)), expected, rtol=1e-13)
+    a, b = RNG.normal(size=7), RNG.normal(size=7)
+    np.testing.assert_allclose(hj.losses.SquaredError()(jnp.asarray(a), jnp.asarray(b)), ((a - b) ** 2).mean())
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: hj.Recipe(steps=0), r"`steps` must be a whole number >= 1; got 0"),
+        (lambda: hj.Recipe(batch=2.5), r"`batch` must be a whole number >= 1; got 2\.5"),
+        (lambda: hj.Recipe(samples=-1), r"`samples` must be a whole number >= 1; got -1"),
+        (lambda: hj.Recipe(seconds=0.0), r"`seconds` must be > 0; got 0\.0\. None is no limit"),
+        (lambda: hj.Data(np.zeros(3), np.zeros(3)), r"`inputs` must have shape \[n, d\]; got \(3,\)"),
+        (lambda: hj.Data(np.zeros((0, 2)), np.zeros(0)), r"`inputs` must hold at least one example"),
+        (
+            lambda: hj.Data(np.zeros((3, 2)), np.zeros(2)),
+            r"`targets` must have one row per example \(3\); got shape \(2,\)",
+        ),
+        (lambda: hj.Data([[np.nan]], [0.0]), r"`inputs` must not contain NaN"),
+        (lambda: hj.Data([[0.0]], [np.nan]), r"`targets` must not contain NaN"),
+        (lambda: run("data"), r"fit\(\) takes a Problem or Data; got str"),
+        (lambda: run(easy()), r"`reference` is needed to fit a Problem.*Set it in Recipe"),
+        (lambda: run(easy(), hj.methods.grid.FiniteDifference(9)), r"fit\(\) trains representations.*FiniteDifference"),
+        (
+            lambda: run(hj.Data([[0.0, 0.0]], [[1.0]])),
+            r"`targets` must have the predictions' shape \(1,\); got \(1, 1\)",
+        ),
+        (
+            lambda: run(hj.Data([[0.0, 0.0]], [1]), recipe=hj.Recipe(loss=hj.losses.CrossEntropy())),
+            r"CrossEntropy needs logits \[b, K\]",
+        ),
+    ],
+)
+def test_bad_recipes_and_data_are_refused(build, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        build()
+
+
+def easy() -> hj.Problem:
+    return hj.Problem(hj.hamiltonians.Quadratic(), 0.3, hj.initials.Norm(), hj.Box([-1.0] * 2, [1.0] * 2), 0.8)
+
+
+def run(source, method=None, recipe=None):
+    return hj.fit(source, start() if method is None else method, recipe or hj.Recipe(), key=jax.random.key(0))

@@ -1,0 +1,81 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import hjsolve as hj
+
+PROBLEM = hj.Problem(hj.hamiltonians.Quadratic(0.5), 0.1, hj.initials.Cosine(-1.0, np.pi), hj.Torus([-1.0], [1.0]), 0.4)
+POINTS = np.array([[-0.31], [0.12], [0.77]])
+
+
+@pytest.fixture(scope="module", params=["grid", "particle"])
+def solution(request) -> hj.Solution:
+    if request.param == "grid":
+        return hj.solve(PROBLEM, hj.methods.grid.FiniteDifference(40), [0.1, 0.3], points=POINTS)
+    return hj.solve(PROBLEM, hj.methods.particle.HopfCole(nodes=400), [0.1, 0.3], points=POINTS)
+
+
+def test_saved_times_are_met_exactly(solution: hj.Solution) -> None:
+    for k, t in enumerate((0.1, 0.3)):
+        np.testing.assert_allclose(solution(t, POINTS), solution.u[k], rtol=0, atol=1e-13)
+        np.testing.assert_allclose(solution.gradient_at(t, POINTS), solution.gradient[k], rtol=0, atol=1e-12)
+
+
+def test_other_times_are_solved_for(solution: hj.Solution) -> None:
+    """Before the first, between the saved and after the last, against a solution that saved them."""
+    others = [0.05, 0.2, 0.4]
+    direct = hj.solve(PROBLEM, solution.method, others, points=POINTS)
+    for k, t in enumerate(others):
+        # a grid takes other steps on the way: third order in Δt ~ 0.005
+        np.testing.assert_allclose(solution(t, POINTS), direct.u[k], rtol=0, atol=1e-6)
+    at_start = solution(0.0, POINTS)
+    np.testing.assert_allclose(at_start, -np.cos(np.pi * POINTS[:, 0]), rtol=0, atol=2e-7)  # quintics: (π/20)^6/46
+
+
+def test_shapes(solution: hj.Solution) -> None:
+    assert solution(0.2, POINTS[0]).shape == ()
+    assert solution(0.2, POINTS).shape == (3,)
+    assert solution.gradient_at(0.2, POINTS[0]).shape == (1,)
+    assert solution.gradient_at(0.2, POINTS).shape == (3, 1)
+    evaluation = solution.evaluate(0.2, POINTS)
+    assert evaluation.u.shape == (3,)
+    assert evaluation.result == hj.RESULTS.successful
+    np.testing.assert_allclose(evaluation.u[1], solution(0.2, POINTS[1]), rtol=0, atol=1e-14)
+
+
+def test_it_is_periodic_in_space(solution: hj.Solution) -> None:
+    for period in (-6.0, 2.0, 10.0):
+        np.testing.assert_allclose(solution(0.2, POINTS + period), solution(0.2, POINTS), rtol=0, atol=1e-12)
+
+
+def test_gradient_is_the_slope_of_the_values(solution: hj.Solution) -> None:
+    slope = jax.vmap(jax.grad(lambda x: solution(0.3, x)))(jnp.asarray(POINTS))
+    # WENO5 against the derivative of the quintic: (π/20)^5
+    np.testing.assert_allclose(solution.gradient_at(0.3, POINTS), slope, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("t", "x", "message"),
+    [
+        (0.41, POINTS, r"`t` must be one time in \[0, 0\.4\]; got 0\.41"),
+        (-0.01, POINTS, r"`t` must be one time in \[0, 0\.4\]; got -0\.01"),
+        (np.nan, POINTS, r"`t` must be one time"),
+        ([0.1, 0.2], POINTS, r"`t` must be one time in.*got \[0\.1, 0\.2\]"),
+        (0.2, np.zeros((3, 2)), r"`x` must have shape \[1\] or \[m, 1\]; got \(3, 2\)"),
+        (0.2, np.zeros((2, 3, 1)), r"`x` must have shape"),
+        (0.2, 0.5, r"`x` must have shape"),
+    ],
+)
+def test_bad_places_are_refused(solution: hj.Solution, t, x, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        solution(t, x)
+
+
+def test_a_grid_from_atoms_knows_where_it_starts() -> None:
+    atoms = hj.initials.Atoms([[0.0], [0.5]], [0.0, 0.1])
+    p = hj.Problem(hj.hamiltonians.Quadratic(), 0.1, atoms, hj.Box([-2.0], [2.0]), 1.0)
+    s = hj.solve(p, hj.methods.grid.FiniteDifference(40, start=0.2), [0.5])
+    assert s.stats["start"] == 0.2
+    with pytest.raises(ValueError, match=r"`t` must be one time in \[0\.2, 1\]; got 0\.1"):
+        s(0.1, [0.0])
