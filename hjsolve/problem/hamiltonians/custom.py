@@ -16,30 +16,32 @@ _PROBE = (3, 5)
 class Custom(AbstractHamiltonian):
     """H = `function(t, x, p)` with x and p `[d, ...]` and the result `[...]`.
 
-    The function is probed at construction on shapes `[d, 3, 5]` and refused unless it returns `(3, 5)`.
+    The function is probed at construction on shapes `[d, 3, 5]` and refused unless it returns `(3, 5)`, for some d up
+    to 4 or for the `dimension` given.
     `bound(t, x, p_lo, p_hi) -> [d, ...]` bounds |∂H/∂p_i| over a box; without it the largest speed at the box's
     corners and centres is taken, times 1.1.
     """
 
     function: Callable[[Scalar, Vectors, Vectors], Values]
     bound: Callable[[Scalar, Vectors, Vectors, Vectors], Vectors] | None = None
+    dimension: int | None = eqx.field(default=None, static=True)
 
     def __check_init__(self) -> None:
         if not callable(self.function):
             raise TypeError(f"`function` must be callable as function(t, x, p); got {self.function!r}.")
         shapes: dict[int, Any] = {}
-        for d in (1, 2, 3, 4):
+        for d in (1, 2, 3, 4) if self.dimension is None else (self.dimension,):
             try:
                 shapes[d] = probed_shape(self.function, d)
             except Exception as error:
                 shapes[d] = error
         if not any(shape == _PROBE for shape in shapes.values()):
-            raise ValueError(_refusal(shapes[1]))
+            raise ValueError(_refusal(next(iter(shapes.values()))))
 
     @staticmethod
-    def pointwise(function: Callable[[Scalar, Vectors, Vectors], Scalar]) -> "Custom":
+    def pointwise(function: Callable[[Scalar, Vectors, Vectors], Scalar], *, dimension: int | None = None) -> "Custom":
         """H from a function of single points, `(t, x [d], p [d]) -> []`, vmapped over the places of a grid."""
-        return Custom(_Pointwise(function))
+        return Custom(_Pointwise(function), dimension=dimension)
 
     def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:
         """function(t, x, p)."""
@@ -81,5 +83,6 @@ def _refusal(found: Any) -> str:
     what = f"raised {type(found).__name__}: {found}" if isinstance(found, Exception) else f"returned shape {found}"
     return (
         f"`function` must map x and p of shape [d, 3, 5] to shape {_PROBE}; it {what}. Sum over the components with "
-        "axis=0 (p[0], p[1], ... are whole arrays), or use Custom.pointwise(function) for a function of single points."
+        "axis=0 (p[0], p[1], ... are whole arrays), or use Custom.pointwise(function) for a function of "
+        "single points. If it is written for one d above 4, give `dimension`."
     )
