@@ -124,7 +124,7 @@ def test_the_step_limit_ends_with_advice() -> None:
     solution = hj.solve(problem(), METHOD, [0.1, 0.2], max_steps=3, throw=False)
     assert solution.result == hj.RESULTS.max_steps_reached
     assert solution.stats["steps"] == 3
-    with pytest.raises(RuntimeError, match="step limit was reached.*Raise `max_steps`"):
+    with pytest.raises(RuntimeError, match=r"step limit was reached.*Raise `max_steps`"):
         hj.solve(problem(), METHOD, [0.1, 0.2], max_steps=3)
 
 

@@ -1,11 +1,16 @@
 """Tensor-product Lagrange interpolation on uniform grids, centred where it can be and one-sided at faces."""
 
-import itertools
+import math
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..typing import Array, Float, Points, Values
+
+_LARGEST_PATCH = 2**22
+"""Gathered values at a time: 32 MB in float64."""
 
 
 def interpolate(
@@ -17,8 +22,21 @@ def interpolate(
     error is O(Δx^{order+1}) where the data are smooth. Beyond the last node of a non-periodic axis the interpolant
     continues linearly from the face, with the interpolant's own slope there.
     """
-    d = len(periodic)
-    width = order + 1
+    m = points.shape[0]
+    block = max(1, _LARGEST_PATCH // ((order + 1) ** len(periodic) * max(1, math.prod(values.shape[len(periodic) :]))))
+    at = partial(_at_points, values, lower, spacing, periodic, order)
+    if m <= block:
+        return at(points)
+    padded = points[jnp.minimum(jnp.arange(-(-m // block) * block), m - 1)]
+    result = jax.lax.map(at, padded.reshape(-1, block, points.shape[1]))
+    return result.reshape(-1, *result.shape[2:])[:m]
+
+
+def _at_points(
+    values: Values, lower: Array, spacing: Array, periodic: tuple[bool, ...], order: int, points: Points
+) -> Float[Array, "m ..."]:
+    """One gather of the (order + 1)^d values around each point, then one contraction an axis."""
+    d, m, width = len(periodic), points.shape[0], order + 1
     indices, weights = [], []
     for axis in range(d):
         n = values.shape[axis]
@@ -32,16 +50,12 @@ def interpolate(
             first = jnp.floor(position) - order // 2
             local = _lagrange(position - first, width)
             index = jnp.mod(first.astype(int)[:, None] + np.arange(width), n)
-        indices.append(index)
+        indices.append(index.reshape((m,) + (1,) * axis + (width,) + (1,) * (d - 1 - axis)))
         weights.append(local)
-    total = jnp.zeros((points.shape[0], *values.shape[d:]), jnp.result_type(values, points))
-    for offsets in itertools.product(range(width), repeat=d):
-        weight = weights[0][:, offsets[0]]
-        for axis in range(1, d):
-            weight = weight * weights[axis][:, offsets[axis]]
-        taken = values[tuple(index[:, k] for index, k in zip(indices, offsets, strict=True))]
-        total = total + weight.reshape((-1,) + (1,) * (taken.ndim - 1)) * taken
-    return total
+    patch = values[tuple(indices)]
+    for local in weights:
+        patch = jnp.sum(local.reshape((m, width) + (1,) * (patch.ndim - 2)) * patch, axis=1)
+    return patch
 
 
 def _lagrange(s: Values, width: int) -> Float[Array, "m width"]:

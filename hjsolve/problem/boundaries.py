@@ -21,7 +21,11 @@ class AbstractBoundary(eqx.Module):
 
 
 class Extrapolation(AbstractBoundary):
-    """Linear continuation: u_{−k} = u_0 + k(u_0 − u_1). The default: nothing enters through the face."""
+    """Linear continuation: u_{−k} = u_0 + k(u_0 − u_1). The default, for faces that characteristics leave.
+
+    Where they enter, the solution depends on data beyond the box that a grid does not have, and slopes at the face can
+    grow until the step underflows: enlarge the box, or use `Neumann` or a torus.
+    """
 
     def ghosts(self, inner: Values, spacing: Values, width: int) -> Values:
         """u_0 + k(u_0 − u_1), k = 1..width."""

@@ -164,7 +164,7 @@ def test_custom_refuses_what_does_not_map_arrays_and_names_the_remedies(function
 
 
 def test_custom_refuses_what_is_not_callable() -> None:
-    with pytest.raises(TypeError, match="`function` must be callable.*3.0"):
+    with pytest.raises(TypeError, match=r"`function` must be callable.*3.0"):
         H.Custom(3.0)
 
 

@@ -50,7 +50,8 @@ def test_gridded_has_the_order_of_its_degree(order: int) -> None:
         axes = np.meshgrid(np.linspace(-1, 1, n + 1), np.linspace(-1, 1, n + 1), indexing="ij")
         gridded = I.Gridded(f(*axes), [-1.0, -1.0], [1.0, 1.0], order=order)
         errors.append(np.abs(jax.vmap(gridded)(jnp.asarray(places)) - f(*places.T)).max())
-    assert abs(orders(errors)[0] - (order + 1)) < 0.7  # fixed places fall differently inside the cells
+    # at least the degree's; more while the one-sided, least accurate cells at the faces shrink with the grid
+    assert order + 0.7 < orders(errors)[0] < order + 2
 
 
 def test_gridded_is_exact_for_quintics_and_continues_linearly() -> None:

@@ -138,5 +138,5 @@ def test_data_that_jump_across_periodic_faces(initial, periodic: list[bool], fit
     if fits:
         check_periodic_data(p, "It")
         return
-    with pytest.raises(ValueError, match="`initial` must be periodic for It.*it jumps by.*Use a Box"):
+    with pytest.raises(ValueError, match=r"`initial` must be periodic for It.*it jumps by.*Use a Box"):
         check_periodic_data(p, "It")

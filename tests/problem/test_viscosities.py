@@ -48,7 +48,7 @@ def test_numerical_viscosity_by_hand() -> None:
     expected = 0.05 * np.trace(hessian) + 3.0 * 0.05 * hessian[0, 0] + 4.0 * 0.1 * hessian[1, 1]
     np.testing.assert_allclose(added.contract(0.0, p, p, jnp.asarray(hessian)), expected, rtol=1e-14)
     for call in (lambda: added.root(0.0, p), lambda: added.bound(0.0, p)):
-        with pytest.raises(TypeError, match="depends on ∇u.*problem's own viscosity"):
+        with pytest.raises(TypeError, match=r"depends on ∇u.*problem's own viscosity"):
             call()
 
 

@@ -24,7 +24,7 @@ def test_every_class_starts_from_its_own_points(classifier) -> None:
     for k in range(3):
         atoms = classifier.unit(k).atoms()
         np.testing.assert_allclose(atoms.g, 0.0, atol=1e-13)
-        own = INPUTS[LABELS == k]
+        own = INPUTS[k == LABELS]
         distances = np.abs(np.asarray(atoms.y)[:, None] - own).max(-1)
         assert (distances.min(1) < 1e-13).all()
         assert len(set(distances.argmin(1))) == 4  # without repetition
