@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a run failed, 2 bad input, 130 Ctrl-C. Nothing heavy is im
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,7 @@ def _root(
     ] = False,
 ) -> None:
     os.environ.setdefault("MPLBACKEND", "Agg")  # figures go to files: never open a window or need a display
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # no source lines of the library's own
 
 
 @app.command()

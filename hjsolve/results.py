@@ -23,8 +23,8 @@ class RESULTS(eqx.Enumeration):
     )
     step_underflow: Any = (
         "The stable time step fell below the resolution of time. The gradient of the solution or the speed bound has "
-        "grown without limit: check the Hamiltonian's speed_bound, the data, and whether characteristics enter through a "
-        "face of the box (enlarge it, or use a Neumann boundary or a torus)."
+        "grown without limit: check the Hamiltonian's speed_bound, the data, and whether characteristics enter through "
+        "a face of the box (enlarge it, or use a Neumann boundary or a torus)."
     )
     diverged: Any = (
         "Training stopped at a loss that is NaN or infinite. Lower the learning rate or check the data; the weights "

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from .checks import concrete, require
-from .methods.base import AbstractMethod, Evaluation, State
+from .methods.base import AbstractEvolution, AbstractMethod, Evaluation, State
 from .problem import Problem
 from .results import RESULTS
 from .typing import Array, ArrayLike, Float, Points
@@ -58,6 +58,7 @@ class Solution(eqx.Module):
             f"`x` must have shape [{d}] or [m, {d}]; got {places.shape}. The problem has dimension {d}.",
         )
         self._check_time(time)
+        check_inside("x", places, self.problem, self.method)
         evaluation = _evaluate(self, time, jnp.atleast_2d(places))
         if places.ndim == 2:
             return evaluation
@@ -73,6 +74,19 @@ class Solution(eqx.Module):
             known.ndim == 0 and float(start) - slack <= float(known) <= float(horizon) + slack,
             f"`t` must be one time in [{float(start):g}, {float(horizon):g}]; got {known.tolist()}. "
             "The problem's horizon is the last time.",
+        )
+
+
+def check_inside(argument: str, points: Array, problem: Problem, method: AbstractMethod) -> None:
+    """Refuse points `[..., d]` outside the domain of a method that marches on a grid, which ends at the faces."""
+    if not isinstance(method, AbstractEvolution):
+        return
+    outside = concrete(~problem.domain.contains(points, slack=1e-6))
+    if outside is not None:
+        require(
+            not outside.any(),
+            f"`{argument}` must lie in the domain for {type(method).__name__}, which knows nothing beyond it; "
+            f"{int(outside.sum())} of {outside.size} are outside. Enlarge the domain.",
         )
 
 

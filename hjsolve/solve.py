@@ -16,7 +16,7 @@ from .clock import CompileClock
 from .methods.base import AbstractEvolution, AbstractMethod, AbstractRepresentation, Evaluation, State
 from .problem import Problem
 from .results import RESULTS, HJWarning, message
-from .solution import Solution
+from .solution import Solution, check_inside
 from .typing import Array, ArrayLike, Float, Points, PRNGKeyArray, Scalar
 
 Progress = Callable[[float], None]
@@ -258,10 +258,4 @@ def _check_points(points: Array | None, problem: Problem, method: AbstractMethod
         f"`points` must have shape [m, {d}] with m >= 1; got {points.shape}. One row per point"
         + (", e.g. x[:, None]." if d == 1 else "."),
     )
-    if isinstance(method, AbstractEvolution):
-        outside = concrete(~problem.domain.contains(points, slack=1e-6))
-        require(
-            None if outside is None else not outside.any(),
-            f"`points` must lie in the domain for {type(method).__name__}, which knows nothing beyond it; "
-            f"{0 if outside is None else int(outside.sum())} of {points.shape[0]} are outside. Enlarge the domain.",
-        )
+    check_inside("points", points, problem, method)

@@ -58,21 +58,18 @@ def test_the_temperature_and_time_are_left_alone(trained) -> None:
     assert trained[0].time == 1.0
 
 
-def test_the_same_key_trains_the_same_network(data: hj.Data) -> None:
-    recipe = hj.Recipe(steps=60, batch=32)
-    one, first = hj.fit(data, start(), recipe, key=jax.random.key(5))
-    two, second = hj.fit(data, start(), recipe, key=jax.random.key(5))
-    other, third = hj.fit(data, start(), recipe, key=jax.random.key(6))
-    np.testing.assert_array_equal(first.losses, second.losses)
-    assert same(one, two)
-    assert not np.array_equal(first.losses, third.losses)
-    assert not same(one, other)
-
-
-def test_progress_reaches_one(data: hj.Data) -> None:
+def test_the_same_key_trains_the_same_network_and_progress_is_reported(data: hj.Data, trained) -> None:
     seen: list[float] = []
-    hj.fit(data, start(), hj.Recipe(steps=70, batch=16), key=jax.random.key(0), progress=seen.append)
-    np.testing.assert_allclose(seen, [50 / 70, 1.0])
+    again, history = hj.fit(data, start(), RECIPE, key=jax.random.key(2), progress=seen.append)
+    np.testing.assert_array_equal(history.losses, trained[1].losses)
+    assert same(again, trained[0])
+    np.testing.assert_allclose(seen, np.arange(1, 7) / 6)
+
+
+def test_another_key_draws_other_batches(data: hj.Data, trained) -> None:
+    _, history = hj.fit(data, start(), hj.Recipe(steps=20, batch=64), key=jax.random.key(3))
+    assert history.losses.shape == (20,)
+    assert history.losses[0] != trained[1].losses[0]
 
 
 def test_divergence_names_the_step_and_keeps_the_best_weights(data: hj.Data) -> None:

@@ -127,7 +127,8 @@ def _measure(problem: Problem, t: ArrayLike, x: ArrayLike) -> _Measure:
     check_range("t", time, above=0.0, remedy="The measure is a Dirac at t = 0.")
     c, epsilon = parameters(problem)
     check_range("viscosity", epsilon, above=0.0, remedy="At 0 the measure sits on the minimisers alone.")
-    cloud = method.prepare(problem)
+    point = problem.domain.wrap(point)
+    cloud = method.serving(problem, method.prepare(problem), point[None])
     energies = cloud.g + jnp.sum((point - cloud.y) ** 2, axis=1) / (4 * c * time)
     scores = cloud.log_weights - c * energies / epsilon
     lse = jax.nn.logsumexp(scores)

@@ -19,7 +19,11 @@ def test_value_and_gradient(epsilon: float, c: float) -> None:
     for axis in range(2):
         step = np.eye(2)[axis]
         slopes = [
-            central(lambda s, x=x: atoms_solution((x + s * step)[None], 0.7, Y, G, epsilon, c, weights)[0], 0.0, 1e-5)
+            central(
+                lambda s, x=x, step=step: atoms_solution((x + s * step)[None], 0.7, Y, G, epsilon, c, weights)[0],
+                0.0,
+                1e-5,
+            )
             for x in X
         ]
         # fourth-order differences of step 1e-5: round-off 1e-10, curvature scale √ε >> step
@@ -29,7 +33,7 @@ def test_value_and_gradient(epsilon: float, c: float) -> None:
 def test_epsilon_zero_batches_and_differentiates_beside_positive_ones() -> None:
     epsilons = np.array([0.0, 0.2])
     f = lambda e: propagate(X, Y, G, np.zeros(40), 1.0, e, 0.7)[0].sum()
-    values, slopes = jax.vmap(jax.value_and_grad(f))(epsilons)
+    values, slopes = jax.jit(jax.vmap(jax.value_and_grad(f)))(epsilons)
     for value, e in zip(values, epsilons, strict=True):
         np.testing.assert_allclose(value, atoms_solution(X, 0.7, Y, G, e).sum(), rtol=1e-13)
     assert np.isfinite(slopes).all()

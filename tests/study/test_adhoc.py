@@ -78,7 +78,7 @@ def test_two_dimensions_to_netcdf(folder: Path) -> None:
 
 def test_three_dimensions_have_no_picture_and_precision_is_a_key(folder: Path) -> None:
     text = FILE.replace("[-1.0]", "[-1, -1, -1]").replace("[1]", "[1, 1, 1]").replace("21", "3")
-    text = text.replace("HopfCole", "HopfCole, nodes: 32") + "precision: float32\n"
+    text = text.replace("HopfCole", "HopfCole, nodes: 64") + "precision: float32\n"
     code, output = call(text)
     assert code == 0 and "no picture in 3 dimensions" in output and not Path("bowl.png").exists()
     with np.load("bowl.npz") as stored:

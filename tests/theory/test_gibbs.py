@@ -64,12 +64,12 @@ def energy(epsilon, t, x, g):
 def test_closed_derivatives_equal_autodiff_of_the_free_energy() -> None:
     e, t, x, g = (jnp.asarray(a) for a in (0.3, T, X, G))
     p = problem()
-    de, dt, dx, dg = jax.grad(energy, argnums=(0, 1, 2, 3))(e, t, x, g)
+    de, dt, dx, dg = jax.jit(jax.grad(energy, argnums=(0, 1, 2, 3)))(e, t, x, g)
     np.testing.assert_allclose(gibbs.viscosity_derivative(p, t=T, x=X), de, rtol=0, atol=1e-13)
     np.testing.assert_allclose(gibbs.time_derivative(p, t=T, x=X), dt, rtol=0, atol=1e-13)
     np.testing.assert_allclose(gibbs.gradient(p, t=T, x=X), dx, rtol=0, atol=1e-13)
     np.testing.assert_allclose(gibbs.influence(p, t=T, x=X), dg, rtol=0, atol=1e-14)
-    hessian = jax.hessian(energy, argnums=2)(e, t, x, g)
+    hessian = jax.jit(jax.hessian(energy, argnums=2))(e, t, x, g)
     np.testing.assert_allclose(gibbs.hessian(p, t=T, x=X), hessian, rtol=0, atol=1e-12)
 
 
@@ -163,3 +163,7 @@ def test_bad_questions_are_refused(call, message: str) -> None:
 
 def eikonal() -> hj.Problem:
     return hj.Problem(hj.hamiltonians.Eikonal(), 0.1, hj.initials.Norm(), hj.Box([-1.0] * 2, [1.0] * 2), 1.0)
+
+
+def plane() -> hj.Problem:
+    return hj.Problem(hj.hamiltonians.Quadratic(), 0.1, hj.initials.Norm(), hj.Box([-1.0] * 2, [1.0] * 2), 1.0)

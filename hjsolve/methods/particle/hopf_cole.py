@@ -46,8 +46,10 @@ class HopfCole(AbstractRepresentation):
     `RESULTS.under_resolved`, with a warning. ε = 0 is the Hopf-Lax formula: the
     minimum over the nodes, refined to round-off.
 
-    On a `Box` this is the Cauchy problem on R^d, with the data evaluated outside the box; on a torus the data are
-    continued periodically. Cost O(mN), memory O(m + N). Source: Evans, *Partial Differential Equations*, 4.4.1.
+    On a `Box` this is the Cauchy problem on R^d: the data are evaluated outside the box as far as the solution depends
+    on them, and points outside it are served by a larger node box. On a torus the data are continued periodically.
+    Cost O(mN), memory O(m + N).
+    Source: Evans, *Partial Differential Equations*, 4.4.1.
     """
 
     nodes: int | tuple[int, ...] | None = eqx.field(default=None, static=True)
@@ -82,14 +84,16 @@ class HopfCole(AbstractRepresentation):
         if isinstance(initial, Atoms):
             y = jnp.asarray(initial.y)
             return Cloud(y, jnp.asarray(initial.g), initial.log_weights, jnp.zeros(d, y.dtype))
-        c, epsilon = parameters(problem)
-        g = on_domain(initial, problem.domain)
+        return self._quadrature(problem, jnp.asarray(problem.domain.lower), jnp.asarray(problem.domain.upper))
+
+    def serving(self, problem: Problem, state: Cloud, points: Points) -> Cloud:
+        """The atoms that serve queries at `points`: `state`, or nodes on a larger box where points leave the domain."""
+        if isinstance(problem.initial, Atoms):
+            return state
         lower, upper = jnp.asarray(problem.domain.lower), jnp.asarray(problem.domain.upper)
-        lower, upper = dependence_box(g, lower, upper, c, epsilon, problem.horizon)
-        counts = self._counts(d)
-        y = tensor_nodes(lower, upper, counts)
-        spacing = (upper - lower) / (jnp.asarray(counts) - 1)
-        return Cloud(y, jax.vmap(g)(y), trapezoid_log_weights(lower, upper, counts), spacing)
+        low, high = jnp.minimum(lower, jnp.min(points, axis=0)), jnp.maximum(upper, jnp.max(points, axis=0))
+        leave = jnp.any((low < lower) | (high > upper))
+        return jax.lax.cond(leave, lambda: self._quadrature(problem, low, high), lambda: state)
 
     def evaluate(
         self, problem: Problem, t: Scalar, state: Cloud, points: Points | None, *, key: PRNGKeyArray | None = None
@@ -101,6 +105,7 @@ class HopfCole(AbstractRepresentation):
         points = problem.domain.wrap(points)  # the nodes serve queries inside one period
         positive = t > 0
         time = jnp.where(positive, t, 1.0)
+        state = self.serving(problem, state, points)
         u, gradient = propagate(points, state.y, state.g, state.log_weights, c, epsilon, time)
         if isinstance(problem.initial, Atoms):
             return Evaluation(jnp.where(positive, u, jnp.inf), gradient, RESULTS.successful, {})
@@ -124,6 +129,17 @@ class HopfCole(AbstractRepresentation):
     def equation(self, problem: Problem, state: Cloud | None = None) -> Problem:
         """The problem itself; with Atoms, the source dε/(2ct) of the unnormalised u_N is added."""
         return solved_by_propagator(problem)
+
+    def _quadrature(self, problem: Problem, lower: Array, upper: Array) -> Cloud:
+        """Trapezoid nodes on the box that u on [lower, upper] depends on."""
+        c, epsilon = parameters(problem)
+        assert not isinstance(problem.initial, Atoms)
+        g = on_domain(problem.initial, problem.domain)
+        lower, upper = dependence_box(g, lower, upper, c, epsilon, problem.horizon)
+        counts = self._counts(problem.dimension)
+        y = tensor_nodes(lower, upper, counts)
+        spacing = (upper - lower) / (jnp.asarray(counts) - 1)
+        return Cloud(y, jax.vmap(g)(y), trapezoid_log_weights(lower, upper, counts), spacing)
 
     def _counts(self, d: int) -> tuple[int, ...]:
         nodes = _DEFAULT_NODES[d] if self.nodes is None else self.nodes

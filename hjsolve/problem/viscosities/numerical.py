@@ -8,10 +8,10 @@ from .base import AbstractViscosity, Hessian
 class Numerical(AbstractViscosity):
     """base + Σ_i (α_i(p) Δx_i/2) ∂_ii u: the modified equation of local Lax-Friedrichs with first-order differences.
 
-    α_i(p) is the Hamiltonian's own speed bound at p, which is |∂H/∂p_i| (and a margin above it where the bound has one).
-    Where α_i depends on other components of p the scheme takes its maximum over their range on the grid, and this is a
-    lower bound. Depends on p. `root` and `bound` need ∇u, so they raise `TypeError`: the modified equation is for reading and for
-    residuals, and is solved by the scheme itself.
+    α_i(p) is the Hamiltonian's own speed bound at p: |∂H/∂p_i|, times the margin that a sampled bound has. Where α_i
+    depends on other components of p too, the scheme takes its maximum over their range on the grid and this is a lower
+    bound. `root` and `bound` need ∇u, so they raise `TypeError`: the modified equation is for reading, and
+    and is solved by the scheme itself.
     """
 
     base: AbstractViscosity

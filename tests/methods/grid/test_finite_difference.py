@@ -63,19 +63,19 @@ def shear(d: int, hamiltonian, horizon: float) -> hj.Problem:
 
 
 @pytest.mark.parametrize(("name", "hamiltonian"), [("square", square), ("cosine", cosine)])
-def test_order_five_before_kinks_at_nodes(name: str, hamiltonian) -> None:
-    exact = lambda x: characteristics(name, SMOOTH, x)
-    found = errors(shear(1, hamiltonian, SMOOTH), exact, (80, 160, 320), SMOOTH, step_rule=FIFTH)
-    assert orders(found)[-1] >= 4.6
-    assert found[-1] < 2e-9  # 2.8e-10 was measured for the square
-
-
-def test_order_five_before_kinks_between_nodes() -> None:
-    """Evaluation by quintics loses nothing."""
-    exact = lambda x: characteristics("square", SMOOTH, x)
-    problem = shear(1, square, SMOOTH)
-    found = errors(problem, exact, (80, 160, 320), SMOOTH, points=OFF_NODES, step_rule=FIFTH)
-    assert orders(found)[-1] >= 4.6
+def test_order_five_before_kinks_at_nodes_and_between_them(name: str, hamiltonian) -> None:
+    """Evaluation by quintics loses nothing, so that both show the scheme's order."""
+    problem, at_nodes, between = shear(1, hamiltonian, SMOOTH), [], []
+    for n in (80, 160, 320):
+        nodes = -1 + 2 / n * np.arange(n)[:, None]
+        solution = hj.solve(problem, FD(n, step_rule=FIFTH), [SMOOTH], points=np.concatenate([nodes, OFF_NODES]))
+        error = np.abs(solution.u[0] - characteristics(name, SMOOTH, np.asarray(solution.points)))
+        at_nodes.append(error[:n].mean())
+        between.append(error[n:].mean())
+    print(name, at_nodes, orders(at_nodes), between, orders(between))
+    assert orders(at_nodes)[-1] >= 4.6
+    assert orders(between)[-1] >= 4.6
+    assert at_nodes[-1] < 2e-9  # 2.8e-10 was measured for the square
 
 
 def test_order_five_in_two_dimensions() -> None:
@@ -92,22 +92,16 @@ def test_order_three_in_time_at_a_fixed_courant_number() -> None:
         hj.hamiltonians.Linear([1.0]), 0.0, hj.initials.Cosine(1.0, np.pi), hj.Torus([-1.0], [1.0]), 1.0
     )
     exact = lambda x: np.cos(np.pi * (x[:, 0] - 1.0))
-    found = errors(problem, exact, (40, 80, 160), 1.0)
+    found = errors(problem, exact, (80, 160), 1.0)
     assert 2.8 < orders(found)[-1] < 3.6
 
 
 def test_first_order_in_l1_after_kinks_and_none_before_the_limit() -> None:
     exact = lambda x: kinked(BROKEN, x)
-    found = errors(shear(1, square, BROKEN), exact, (40, 80, 160, 320), BROKEN)
-    # kinks fall differently between the nodes of each grid: the mean slope over three refinements
-    assert np.log2(found[0] / found[-1]) / 3 > 0.9
+    found = errors(shear(1, square, BROKEN), exact, (40, 80, 160), BROKEN)
+    # kinks fall differently between the nodes of each grid: the mean slope over two refinements
+    assert np.log2(found[0] / found[-1]) / 2 > 0.9
     assert found[-1] < 1e-3
-
-
-def test_upwind_is_first_order() -> None:
-    exact = lambda x: characteristics("square", SMOOTH, x)
-    found = errors(shear(1, square, SMOOTH), exact, (80, 160, 320), SMOOTH, derivative=UPWIND)
-    assert 0.85 < orders(found)[-1] < 1.15
 
 
 def test_upwind_and_weno_agree_on_the_viscosity_solution_of_a_nonconvex_equation() -> None:
@@ -228,16 +222,9 @@ def test_atoms_from_a_small_time_on() -> None:
     assert abs(residual) < 1e-12
 
 
-exact_bound = hj.hamiltonians.Custom(
-    lambda t, x, p: 0.5 * (jnp.sum(p, axis=0) + 1) ** 2,
-    bound=lambda t, x, lo, hi: jnp.maximum(jnp.abs(lo + 1), jnp.abs(hi + 1)),
-)
-
-
-@pytest.mark.parametrize(("hamiltonian", "margin"), [(exact_bound, 1.0), (square, 1.1)], ids=["bound", "sampled"])
-def test_upwind_names_the_equation_it_really_solves(hamiltonian, margin: float) -> None:
+def test_upwind_names_the_equation_it_really_solves() -> None:
     """The solution of the modified equation, found by high order, is nearer to the scheme by an order in Δx."""
-    problem = shear(1, hamiltonian, SMOOTH)
+    problem = shear(1, square, SMOOTH)
     points = np.linspace(-1, 1, 41)[:, None]
     truth = characteristics("square", SMOOTH, points)
     nearer, farther = [], []
@@ -247,8 +234,10 @@ def test_upwind_names_the_equation_it_really_solves(hamiltonian, margin: float) 
         )
         added = scheme.equation.viscosity
         p = jnp.asarray([0.7])
-        np.testing.assert_allclose(added.contract(0.0, p, p, jnp.ones((1, 1))), margin * 1.7 / n, rtol=1e-13)
-        modified = hj.Problem(hamiltonian, Modified(added), problem.initial, problem.domain, SMOOTH)
+        np.testing.assert_allclose(
+            added.contract(0.0, p, p, jnp.ones((1, 1))), 1.1 * 1.7 / n, rtol=1e-13
+        )  # 1.1: a sampled bound
+        modified = hj.Problem(square, Modified(added), problem.initial, problem.domain, SMOOTH)
         fine = hj.solve(modified, FD(320), [SMOOTH], points=points)
         nearer.append(float(np.abs(scheme.u - fine.u).mean()))
         farther.append(float(np.abs(scheme.u[0] - truth).mean()))
