@@ -163,7 +163,3 @@ def test_bad_questions_are_refused(call, message: str) -> None:
 
 def eikonal() -> hj.Problem:
     return hj.Problem(hj.hamiltonians.Eikonal(), 0.1, hj.initials.Norm(), hj.Box([-1.0] * 2, [1.0] * 2), 1.0)
-
-
-def plane() -> hj.Problem:
-    return hj.Problem(hj.hamiltonians.Quadratic(), 0.1, hj.initials.Norm(), hj.Box([-1.0] * 2, [1.0] * 2), 1.0)
