@@ -13,7 +13,7 @@ import optax
 
 from .checks import as_array, check_ndim, require
 from .losses import AbstractLoss, SquaredError
-from .methods.base import AbstractMethod, AbstractRepresentation
+from .methods.base import AbstractMethod, AbstractRepresentation, HoldsFixed
 from .problem import Problem
 from .results import RESULTS, message
 from .solve import Progress, cast, solve
@@ -91,7 +91,7 @@ def fit(
     """Train `method` on a problem or on data; returns the trained method (the best weights seen) and the history.
 
     `method` is any module that maps one input `[d]` to its output (for `Data`), or any representation (for a
-    `Problem`). Every floating-point array in it is trained, but for those it holds fixed itself. A loss that is NaN or
+    `Problem`). Every floating-point array in it is trained, but for those its `held()` names. A loss that is NaN or
     infinite ends training with `history.result = RESULTS.diverged`, a message that names the step, and the best
     weights before it. Computes in JAX's current default precision.
     """
@@ -104,7 +104,11 @@ def fit(
     chunk = _compiled_chunk(predict, recipe, optimiser)
 
     began = time.perf_counter()
-    arrays, static = eqx.partition(method, eqx.is_inexact_array)
+    trained = jax.tree.map(eqx.is_inexact_array, method)
+    if isinstance(method, HoldsFixed):
+        held = method.held()
+        trained = eqx.tree_at(lambda network: network.held(), trained, (False,) * len(held))
+    arrays, static = eqx.partition(method, trained)
     state = (arrays, optimiser.init(arrays))
     best, best_loss, best_step = arrays, np.inf, 0
     losses: list[np.ndarray[Any, np.dtype[Any]]] = []

@@ -58,6 +58,21 @@ def test_the_temperature_and_time_are_left_alone(trained) -> None:
     assert trained[0].time == 1.0
 
 
+def test_weight_decay_does_not_move_what_is_held(data: hj.Data) -> None:
+    decaying = hj.Recipe(steps=20, optimiser=optax.adamw(1e-2, weight_decay=1.0))
+    network, _ = hj.fit(data, start(), decaying, key=jax.random.key(2))
+    assert float(network.temperature) == float(start().temperature)
+    assert float(network.time) == 1.0
+    learning = LSE(TRUTH.weights, TRUTH.bias, 0.5, learn_temperature=True)
+    network, _ = hj.fit(data, learning, hj.Recipe(steps=200), key=jax.random.key(2))
+    # started at 0.5, made with 0.3
+    assert 0.25 < float(network.temperature) < 0.45
+    stacked = hj.methods.network.LSEClassifier.from_data(
+        INPUTS, np.arange(256) % 2, units=3, temperature=0.3, key=jax.random.key(0)
+    )
+    assert len(stacked.held()) == 2
+
+
 def test_the_same_key_trains_the_same_network_and_progress_is_reported(data: hj.Data, trained) -> None:
     seen: list[float] = []
     again, history = hj.fit(data, start(), RECIPE, key=jax.random.key(2), progress=seen.append)

@@ -4,7 +4,7 @@
 """
 
 import abc
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import equinox as eqx
 
@@ -23,6 +23,15 @@ class Evaluation(eqx.Module):
     gradient: Float[Array, "m d"]
     result: RESULTS
     stats: dict[str, Array]
+
+
+@runtime_checkable
+class HoldsFixed(Protocol):
+    """A network with numbers that training must leave alone, whatever the optimiser does (weight decay included)."""
+
+    def held(self) -> tuple[Any, ...]:
+        """The leaves of this module that are not trained."""
+        ...
 
 
 class AbstractMethod(eqx.Module):

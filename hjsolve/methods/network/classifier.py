@@ -55,6 +55,10 @@ class LSEClassifier(eqx.Module):
         """The layer f_k of class k."""
         return jax.tree.map(lambda a: a[k], self.units)
 
+    def held(self) -> tuple[Array, ...]:
+        """What training leaves alone in every unit."""
+        return self.units.held()
+
     def __call__(self, x: Point) -> Float[Array, "K"]:
         """The logits at one point x `[d]`."""
         layers: Float[Array, K] = eqx.filter_vmap(lambda layer: layer(x))(self.units)

@@ -76,6 +76,10 @@ class LSE(AbstractRepresentation):
         """The input dimension d."""
         return int(self.weights.shape[-1])
 
+    def held(self) -> tuple[Array, ...]:
+        """What training leaves alone: the time, and the temperature unless it is to be learnt."""
+        return (self.time,) if self.learn_temperature else (self.time, self.log_temperature)
+
     def __call__(self, x: Point) -> Scalar:
         """f(x), for one point x `[d]`."""
         epsilon = self.temperature
