@@ -104,11 +104,7 @@ def fit(
     chunk = _compiled_chunk(predict, recipe, optimiser)
 
     began = time.perf_counter()
-    trained = jax.tree.map(eqx.is_inexact_array, method)
-    if isinstance(method, HoldsFixed):
-        held = method.held()
-        trained = eqx.tree_at(lambda network: network.held(), trained, (False,) * len(held))
-    arrays, static = eqx.partition(method, trained)
+    arrays, static = eqx.partition(method, _trained_leaves(method))
     state = (arrays, optimiser.init(arrays))
     best, best_loss, best_step = arrays, np.inf, 0
     losses: list[np.ndarray[Any, np.dtype[Any]]] = []
@@ -133,6 +129,14 @@ def fit(
             break
     history = History(np.concatenate(losses), best_step, best_loss, time.perf_counter() - began, result, note)
     return eqx.combine(best, static), history
+
+
+def _trained_leaves(method: Any) -> Any:
+    """True at every floating-point array but those that the module holds fixed."""
+    trained = jax.tree.map(eqx.is_inexact_array, method)
+    if isinstance(method, HoldsFixed):
+        trained = eqx.tree_at(lambda network: network.held(), trained, (False,) * len(method.held()))
+    return trained
 
 
 def _compiled_chunk(

@@ -21,7 +21,8 @@ class LSE(AbstractRepresentation):
 
     Read at `time` t with c = 1, its atoms are y_j = 2tW_j with energies g_j = −b_j − t|W_j|², and
     `f(x) + u_N(t, x) = |x|²/(4t)`, where u_N solves `u_t + |∇u|² = εΔu − dε/(2t)`. Evaluated at another time the layer
-    keeps its atoms and moves t. The temperature is trained only with `learn_temperature=True` (through its logarithm).
+    keeps its atoms and moves t. `fit` trains the temperature only with `learn_temperature=True` (through its logarithm), and
+    never the time.
 
     As a method it answers with u = (|x|²/(4t) − f)/c for the problem's c; for data that are a function the
     normalisation belongs to b at `time`, and (dε/2c) log(t/time) is added at another t.
@@ -68,8 +69,7 @@ class LSE(AbstractRepresentation):
     @property
     def temperature(self) -> Scalar:
         """ε."""
-        log = jnp.asarray(self.log_temperature)
-        return jnp.exp(log if self.learn_temperature else jax.lax.stop_gradient(log))
+        return jnp.exp(jnp.asarray(self.log_temperature))
 
     @property
     def dimension(self) -> int:
@@ -100,8 +100,8 @@ class LSE(AbstractRepresentation):
         )
 
     def prepare(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> Atoms:
-        """The layer's atoms; its `time` is a convention, not a weight, so training leaves it alone."""
-        return self.atoms(jax.lax.stop_gradient(jnp.asarray(self.time)))
+        """The layer's atoms."""
+        return self.atoms()
 
     def evaluate(
         self, problem: Problem, t: Scalar, state: Atoms, points: Points | None, *, key: PRNGKeyArray | None = None
@@ -114,7 +114,7 @@ class LSE(AbstractRepresentation):
         f, slope = jax.lax.map(jax.value_and_grad(moved.__call__), points, batch_size=256)
         u = (jnp.sum(points**2, axis=1) / (4 * t) - f) / c
         if not isinstance(problem.initial, Atoms):
-            u = u + self.dimension * epsilon / (2 * c) * jnp.log(t / jax.lax.stop_gradient(self.time))
+            u = u + self.dimension * epsilon / (2 * c) * jnp.log(t / self.time)
         return Evaluation(u, (points / (2 * t) - slope) / c, RESULTS.successful, {})
 
     def equation(self, problem: Problem, state: Atoms | None = None) -> Problem:
