@@ -21,7 +21,7 @@ class LSE(AbstractRepresentation):
 
     Read at `time` t with c = 1, its atoms are y_j = 2tW_j with energies g_j = −b_j − t|W_j|², and
     `f(x) + u_N(t, x) = |x|²/(4t)`, where u_N solves `u_t + |∇u|² = εΔu − dε/(2t)`. Evaluated at another time the layer
-    keeps its atoms and moves t. `fit` trains the temperature only with `learn_temperature=True` (through its logarithm), and
+    keeps its atoms and moves t. `fit` trains the temperature only with `learn_temperature=True` (by its logarithm) and
     never the time.
 
     As a method it answers with u = (|x|²/(4t) − f)/c for the problem's c; for data that are a function the

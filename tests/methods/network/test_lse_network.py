@@ -80,19 +80,21 @@ def test_function_data_become_a_layer_with_weights_and_normalisation() -> None:
     assert eqx.tree_equal(solved.equation.hamiltonian, solved.problem.hamiltonian)  # no source: it is normalised
 
 
-def test_temperature_is_trained_only_on_demand_and_time_never() -> None:
+def test_the_layer_is_differentiable_in_its_temperature() -> None:
     W, b, x = RNG.normal(size=(5, 2)), RNG.normal(size=5), jnp.array([0.3, -0.2])
-    gradient = eqx.filter_grad(lambda n: n(x))
-    assert gradient(LSE(W, b, 0.3)).log_temperature == 0.0
-    slope = gradient(LSE(W, b, 0.3, learn_temperature=True)).log_temperature
+    slope = eqx.filter_grad(lambda n: n(x))(LSE(W, b, 0.3)).log_temperature
     f = lambda e: forward(np.asarray(x)[None], W, b, e)[0]
     np.testing.assert_allclose(slope, 0.3 * (f(0.3001) - f(0.2999)) / 2e-4, rtol=1e-6)  # differences of step 1e-4
-    p = hj.theory.as_problem(LSE(W, b, 0.3))
 
-    def loss(network):
-        return jnp.sum(network.evaluate(p, jnp.asarray(0.7), network.prepare(p), x[None]).u)
 
-    assert eqx.filter_grad(loss)(LSE(W, b, 0.3)).time == 0.0
+def test_writing_an_equation_as_a_layer_is_differentiable_in_the_viscosity() -> None:
+    def f(epsilon):
+        box = hj.Box([-1.0], [1.0])
+        p = hj.Problem(hj.hamiltonians.Quadratic(1.0), epsilon, hj.initials.Quadratic(1.0), box, 0.5)
+        return hj.theory.as_network(p)(jnp.array([0.3]))
+
+    # u = x²/(2·2) + (ε/2) log 2 at t = 1/2, and f = x²/(4t) − u
+    np.testing.assert_allclose(jax.grad(f)(0.1), -0.5 * np.log(2), rtol=1e-10)
 
 
 def test_random_layer() -> None:
