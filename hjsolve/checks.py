@@ -4,6 +4,7 @@ Checks act on concrete numbers only. A traced value (under `jax.grad`, `jax.vmap
 can be built inside a transformation.
 """
 
+import operator
 from typing import Any
 
 import jax
@@ -69,3 +70,18 @@ def check_range(
 def check_ndim(argument: str, value: Array, ndim: int, shape: str, remedy: str) -> None:
     """Require an array of `ndim` axes, described in the message as `shape`."""
     require(np.ndim(value) == ndim, f"`{argument}` must have shape {shape}; got {np.shape(value)}. {remedy}")
+
+
+def counts(argument: str, value: Any) -> int | tuple[int, ...]:
+    """A whole number, or one per axis, from any integer type; `TypeError` names the argument otherwise."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        pass
+    try:
+        numbers = tuple(operator.index(entry) for entry in value)
+    except TypeError:
+        numbers = ()
+    if not numbers:
+        raise TypeError(f"`{argument}` must be a whole number, or a list of one per axis; got {value!r}.")
+    return numbers

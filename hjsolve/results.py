@@ -8,14 +8,18 @@ import equinox as eqx
 class RESULTS(eqx.Enumeration):
     """The outcome of `solve` and `fit`; its members are traced values, compared with `==`."""
 
-    successful: Any = ""
+    successful: Any = "finished"
     nonfinite: Any = (
-        "The solution became NaN or infinite. Check that the data are finite on the whole domain, and lower the CFL "
-        "number of the step rule or refine the grid."
+        "The solution became NaN or infinite. Check that the data are finite on the whole domain; on a grid, lower the "
+        "CFL number of the step rule or refine."
     )
     under_resolved: Any = (
-        "The quadrature is coarser than the integrand, whose width is about the root of 2εt: the error there is O(h²) "
-        "instead of round-off. Raise `nodes`, or shrink the domain. (Times just after 0 can be dropped from `ts`.)"
+        "The quadrature is too coarse for the integrand, whose width is at most the root of 2εt: the error is O(h²) or "
+        "worse. Raise `nodes`, or shrink the domain or the horizon. (Times just after 0 can be dropped from `ts`.)"
+    )
+    unbounded: Any = (
+        "The initial data fall as fast as |x|²/(4ct) rises, so that there is no solution up to the horizon, or they "
+        "matter farther out than was searched. Shorten the horizon."
     )
     max_steps_reached: Any = (
         "The step limit was reached before the last time. Raise `max_steps`, or coarsen the grid: the stable step "
@@ -33,7 +37,7 @@ class RESULTS(eqx.Enumeration):
 
 
 def message(result: RESULTS) -> str:
-    """What happened and what to do next; empty for `RESULTS.successful`."""
+    """What happened and what to do next."""
     text: str = RESULTS[result]  # type: ignore[misc]
     return text
 

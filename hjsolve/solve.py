@@ -15,6 +15,7 @@ from .checks import as_array, concrete, require
 from .clock import CompileClock
 from .methods.base import AbstractEvolution, AbstractMethod, AbstractRepresentation, Evaluation, State
 from .problem import Problem
+from .problem.initials import Atoms
 from .results import RESULTS, HJWarning, message
 from .solution import Solution, check_inside
 from .typing import Array, ArrayLike, Float, Points, PRNGKeyArray, Scalar
@@ -49,8 +50,7 @@ def solve(
     Differentiable in reverse mode with respect to every number in the problem and the method, and batched by
     `equinox.filter_vmap` over problems. Computes in JAX's current default precision.
     """
-    if not isinstance(method, AbstractMethod):
-        raise TypeError(f"`method` must be one of hj.methods; got {type(method).__name__}.")
+    _check_method(method)
     require(
         max_steps is None or max_steps >= 1, f"`max_steps` must be >= 1; got {max_steps}. None is no limit but 1e6."
     )
@@ -216,6 +216,12 @@ def _finish(solution: Solution, throw: bool) -> None:
         raise RuntimeError(f"{name} did not finish: {message(result)}")
 
 
+def _check_method(method: Any) -> None:
+    if not isinstance(method, AbstractMethod):
+        hint = f"write {method.__name__}(...), an instance" if isinstance(method, type) else f"got {method!r}"
+        raise TypeError(f"`method` must be one of hj.methods, such as HopfCole() or FiniteDifference(100); {hint}.")
+
+
 def _check_times(ts: Array, problem: Problem) -> None:
     require(ts.ndim == 1 and ts.shape[0] > 0, f"`ts` must be a list of at least one time; got shape {ts.shape}.")
     known, horizon = concrete(ts), concrete(problem.horizon)
@@ -234,6 +240,11 @@ def _check_times(ts: Array, problem: Problem) -> None:
 
 def _check_start(ts: Array, problem: Problem, method: AbstractMethod) -> None:
     if not isinstance(method, AbstractEvolution):
+        first = concrete(ts[0])
+        require(
+            None if first is None or not isinstance(problem.initial, Atoms) else first > 0,
+            "`ts` must be > 0 for Atoms, which are singular at t = 0; got 0. Leave that time out.",
+        )
         return
     first, start = concrete(ts[0]), concrete(method.start_time(problem))
     if first is None or start is None:

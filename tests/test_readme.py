@@ -41,3 +41,7 @@ def test_the_yaml_example_solves(tmp_path):
     result = CliRunner().invoke(app, ["solve", str(file), "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert sorted(path.suffix for path in tmp_path.glob("two_cones.*")) == [".npz", ".png", ".yaml"]
+
+
+def test_every_number_is_filled_in():
+    assert not re.search(r"\b(ORDER\d|PEAK|TODO)\b", README)

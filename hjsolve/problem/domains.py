@@ -109,6 +109,8 @@ def _faces(boundary: AbstractBoundary | Sequence[tuple[AbstractBoundary, Abstrac
         boundary = Extrapolation()
     if isinstance(boundary, AbstractBoundary):
         return ((boundary, boundary),) * d
+    if isinstance(boundary, type):
+        raise TypeError(f"`boundary` must be an instance, not the class; write {boundary.__name__}().")
     faces = tuple((pair[0], pair[1]) for pair in boundary)
     require(len(faces) == d, f"`boundary` must have one (lower, upper) pair per axis ({d}); got {len(faces)}.")
     for condition in np.ravel([list(pair) for pair in faces]):

@@ -1,14 +1,12 @@
 """Finite differences: one-sided derivatives, a numerical Hamiltonian, central viscosity, an explicit stepper."""
 
-from typing import Any
-
 import equinox as eqx
 import jax.numpy as jnp
 
-from ...checks import as_array, check_range, concrete, require
+from ...checks import as_array, check_range, concrete, counts, require
 from ...kernels.propagator import normaliser, propagate
 from ...problem import Problem
-from ...problem.hopf_cole import parameters, require_hopf_cole, solved_by_propagator
+from ...problem.hopf_cole import check_periodic_data, parameters, require_hopf_cole, solved_by_propagator
 from ...problem.initials import Atoms
 from ...problem.viscosities import Numerical
 from ...results import RESULTS
@@ -55,17 +53,26 @@ class FiniteDifference(AbstractEvolution):
         step_rule: AbstractStepRule | None = None,
         start: ArrayLike | None = None,
     ):
-        self.cells = cells if isinstance(cells, int) else tuple(cells)
+        self.cells = counts("cells", cells)
         self.derivative = WENO5() if derivative is None else derivative
         self.flux = LocalLaxFriedrichs() if flux is None else flux
         self.stepper = SSPRK3() if stepper is None else stepper
         self.step_rule = CFL() if step_rule is None else step_rule
         self.start = None if start is None else as_array("start", start)
+        for argument, value, kind in (
+            ("derivative", self.derivative, AbstractDerivative),
+            ("flux", self.flux, AbstractFlux),
+            ("stepper", self.stepper, AbstractStepper),
+            ("step_rule", self.step_rule, AbstractStepRule),
+        ):
+            if not isinstance(value, kind):
+                raise TypeError(
+                    f"`{argument}` must be an instance of a class in hj.methods.grid.{argument}s; got {value!r}."
+                )
         least = 2 * self.derivative.width
-        counts: Any = (self.cells,) if isinstance(self.cells, int) else self.cells
         require(
-            all(isinstance(n, int) and n >= least for n in counts),
-            f"`cells` must be whole numbers >= {least} for {type(self.derivative).__name__}; got {cells}. "
+            min((self.cells,) if isinstance(self.cells, int) else self.cells) >= least,
+            f"`cells` must be >= {least} for {type(self.derivative).__name__}; got {cells}. "
             "Give one number, or one per axis.",
         )
         if self.start is not None:
@@ -78,6 +85,7 @@ class FiniteDifference(AbstractEvolution):
             isinstance(self.cells, int) or len(self.cells) == d,
             f"`cells` must have one entry per axis ({d}); got {self.cells}. One number serves every axis.",
         )
+        check_periodic_data(problem, "FiniteDifference")
         if not isinstance(problem.initial, Atoms):
             require(self.start is None, "`start` is for Atoms alone; other data start at t = 0. Leave it out.")
             return

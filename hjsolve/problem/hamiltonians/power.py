@@ -13,7 +13,9 @@ class Power(AbstractConvexHamiltonian):
     c: Array
     exponent: Array
 
-    def __init__(self, c: ArrayLike = 1.0, exponent: ArrayLike = 2.0):
+    def __init__(self, c: ArrayLike = 1.0, exponent: ArrayLike | None = None):
+        if exponent is None:
+            raise TypeError("`exponent` is required: Power(c, exponent) is c|p|^exponent. For c|p|² use Quadratic(c).")
         self.c = as_array("c", c)
         self.exponent = as_array("exponent", exponent)
         check_range("c", self.c, above=0.0, remedy="For a concave Hamiltonian solve for -u instead.")

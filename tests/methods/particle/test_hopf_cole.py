@@ -246,3 +246,41 @@ def run(p: hj.Problem, method=None) -> hj.Solution:
 def test_equation_is_the_problem_itself_for_function_data() -> None:
     p = problem(hj.initials.Norm(), 0.1)
     assert eqx.tree_equal(HopfCole().equation(p), p)
+
+
+@pytest.mark.parametrize(
+    ("d", "c", "epsilon", "a"), [(1, 1.0, 0.1, 100.0), (1, 1.0, 0.1, 1e4), (2, 1.0, 0.5, 40.0), (3, 1.0, 0.1, 1.0)]
+)
+def test_steep_data_are_resolved_where_the_solution_depends_on_them(d: int, c: float, epsilon: float, a: float) -> None:
+    """The node box follows what matters, not the largest slope: quadratic data of any steepness at default nodes."""
+    x, t = np.random.default_rng(1).uniform(-1, 1, size=(20, d)), 0.5
+    p = hj.Problem(hj.hamiltonians.Quadratic(c), epsilon, hj.initials.Quadratic(a), hj.Box([-1.0] * d, [1.0] * d), t)
+    solution = hj.solve(p, HopfCole(), [t], points=x)
+    stretch = 1 + 2 * c * t * a
+    expected = 0.5 * a / stretch * (x**2).sum(1) + d * epsilon / (2 * c) * np.log(stretch)
+    np.testing.assert_allclose(solution.u[0], expected, rtol=1e-12)
+    assert bool(solution.result == hj.RESULTS.successful)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-3, 0.1])
+def test_a_well_outside_the_box_is_seen(epsilon: float) -> None:
+    well = lambda y: -10 * np.exp(-((y - 6) ** 2))
+    p = problem(
+        hj.initials.Custom(lambda x: -10 * jnp.exp(-((x[0] - 6) ** 2))),
+        epsilon,
+        domain=hj.Box([-2.0], [2.0]),
+        horizon=0.5,
+    )
+    u = hj.solve(p, HopfCole(), [0.5], points=[[2.0], [1.5]]).u[0]
+    if epsilon == 0:
+        y = np.linspace(-2, 12, 2_000_001)
+        expected = [(well(y) + (x - y) ** 2 / 2).min() for x in (2.0, 1.5)]
+    else:
+        expected = [cauchy_1d(well, 0.5, x, epsilon) for x in (2.0, 1.5)]
+    np.testing.assert_allclose(u, expected, rtol=0, atol=1e-9)  # the references' own accuracy
+
+
+def test_data_that_fall_too_fast_have_no_solution() -> None:
+    p = problem(hj.initials.Quadratic(-2.0), 0.1, horizon=0.9)
+    with pytest.raises(RuntimeError, match="no solution up to the horizon"):
+        hj.solve(p, HopfCole(), [0.9], points=[[0.5]])
