@@ -207,8 +207,8 @@ ATOMS = hj.Problem(
         (lambda: hj.solve(problem(), METHOD, [0.1], points=np.zeros((0, 1))), r"`points` must have shape.*m >= 1"),
         (lambda: hj.solve(problem(), METHOD, [0.1], points=[[np.nan]]), r"`points` must not contain NaN"),
         (lambda: hj.solve(problem(), METHOD, [0.1], max_steps=0), r"`max_steps` must be >= 1; got 0"),
-        (lambda: FD(5), r"`cells` must be whole numbers >= 6 for WENO5; got 5"),
-        (lambda: FD(20.5), r"`cells` must be whole numbers|iterable"),
+        (lambda: FD(5), r"`cells` must be >= 6 for WENO5; got 5"),
+        (lambda: FD(20.5), r"`cells` must be a whole number, or a list of one per axis; got 20\.5"),
         (
             lambda: hj.solve(problem(), FD((24, 24)), [0.1]),
             r"`cells` must have one entry per axis \(1\); got \(24, 24\)",
@@ -225,7 +225,9 @@ ATOMS = hj.Problem(
             lambda: hj.solve(ATOMS, FD(24), [1.0], points=[[3.0]]),
             r"`points` must lie in the domain.*1 of 1 are outside",
         ),
+        (lambda: FD(24, step_rule={}), r"`step_rule` must be an instance of a class in hj.methods.grid.step_rules"),
         (lambda: hj.solve(problem(), "euler", [0.1]), r"`method` must be"),
+        (lambda: hj.solve(problem(), FD, [0.1]), r"`method` must be.*write FiniteDifference\(\.\.\.\)"),
     ],
 )
 def test_bad_input_is_refused_before_any_work(build, message: str) -> None:

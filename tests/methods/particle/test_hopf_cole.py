@@ -163,7 +163,7 @@ def test_time_zero_returns_the_data() -> None:
     solution = hj.solve(problem(WAVY, 0.1, horizon=0.5), HopfCole(), [0.0, 0.5], points=x[:, None])
     np.testing.assert_allclose(solution.u[0], np.sin(3 * x) + 0.3 * x**2, rtol=0, atol=1e-15)
     np.testing.assert_allclose(solution.gradient[0, :, 0], 3 * np.cos(3 * x) + 0.6 * x, rtol=0, atol=1e-14)
-    with pytest.raises(RuntimeError, match="HopfCole did not finish"):
+    with pytest.raises(ValueError, match="`ts` must be > 0 for Atoms, which are singular at t = 0"):
         hj.solve(problem(hj.initials.Atoms([[0.0]], [0.0]), 0.1), HopfCole(), [0.0], points=x[:, None])
 
 
@@ -208,8 +208,11 @@ def test_gradients_in_viscosity_c_and_data() -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: HopfCole(nodes=2), r"`nodes` must be whole numbers >= 3 per axis; got 2"),
-        (lambda: HopfCole(nodes=(9, 9.5)), r"`nodes` must be whole numbers"),
+        (lambda: HopfCole(nodes=2), r"`nodes` must be >= 4 per axis; got 2"),
+        (
+            lambda: HopfCole(nodes=(9, 9.5)),
+            r"`nodes` must be a whole number, or a list of one per axis; got \(9, 9\.5\)",
+        ),
         (
             lambda: run(problem(hj.initials.Norm(), 0.1, d=2), HopfCole(nodes=(9,))),
             r"`nodes` must have one entry per axis",
@@ -235,7 +238,7 @@ def test_gradients_in_viscosity_c_and_data() -> None:
     ],
 )
 def test_what_it_cannot_solve_is_refused_before_starting(build, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         build()
 
 
