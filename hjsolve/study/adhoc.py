@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 HAMILTONIANS = dict.fromkeys(("Quadratic", "Eikonal", "Linear", "Power"), "hjsolve.problem.hamiltonians")
 INITIALS = dict.fromkeys(("Quadratic", "Norm", "Cosine", "LogSumExp", "Atoms"), "hjsolve.problem.initials")
 METHODS = {"FiniteDifference": "hjsolve.methods.grid", "HopfCole": "hjsolve.methods.particle"}
+PARTS = {
+    "derivative": dict.fromkeys(("Upwind", "WENO5"), "hjsolve.methods.grid.derivatives"),
+    "flux": dict.fromkeys(("LocalLaxFriedrichs",), "hjsolve.methods.grid.fluxes"),
+    "stepper": dict.fromkeys(("ForwardEuler", "SSPRK3"), "hjsolve.methods.grid.steppers"),
+    "step_rule": dict.fromkeys(("CFL", "Fixed", "PowerLaw"), "hjsolve.methods.grid.step_rules"),
+}
+"""The parts that a method's arguments name: `stepper: ForwardEuler`, `step_rule: {kind: CFL, number: 0.5}`."""
 MAX_POINTS = 1_000_000
 
 
@@ -126,7 +133,14 @@ def _solve(spec: File, source: str) -> Solution:
         parts = (hamiltonian, viscosities.Constant(spec.problem.viscosity), initial, box, spec.problem.horizon)
         problem = _try("problem", lambda: Equation(*parts), mistakes)
     if mistakes:
-        raise ConfigError("\n".join([f"{source}: {len(mistakes)} mistake(s)", *(f"  {line}" for line in mistakes)]))
+        raise ConfigError(
+            "\n".join(
+                [
+                    f"{source}: {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}",
+                    *(f"  {line}" for line in mistakes),
+                ]
+            )
+        )
     try:
         with progress("solving") as reached:
             return solve(problem, method, ts=np.array(spec.times), points=points, progress=reached)
@@ -149,9 +163,13 @@ def _build(key: str, spec: Mapping[str, Any], kinds: Mapping[str, str], mistakes
         mistakes.append(
             f"`{key}.{name}` is not a key of {kind}.{nearest(name, parameters)} Keys: {one_of(parameters)}."
         )
+    before = len(mistakes)
+    for name in PARTS.keys() & arguments.keys() & parameters.keys():
+        part = arguments[name] if isinstance(arguments[name], dict) else {"kind": arguments[name]}
+        arguments[name] = _build(f"{key}.{name}", part, PARTS[name], mistakes)
     missing = [name for name, p in parameters.items() if p.default is p.empty and name not in arguments]
     mistakes.extend(f"`{key}.{name}` is required by {kind}." for name in missing)
-    return None if unknown or missing else _try(key, lambda: make(**arguments), mistakes)
+    return None if unknown or missing or len(mistakes) > before else _try(key, lambda: make(**arguments), mistakes)
 
 
 def _tuples(value: Any) -> Any:

@@ -125,3 +125,20 @@ def test_mistakes_in_every_part_come_together(folder: Path) -> None:
     assert code == 2
     for key in ("`problem.hamiltonian.cc`", "`problem.initial.B`", "`method.node`"):
         assert key in output
+
+
+def test_a_scheme_is_put_together_from_named_parts(folder: Path) -> None:
+    parts = (
+        "FiniteDifference, cells: 20, derivative: Upwind, stepper: ForwardEuler, step_rule: {kind: CFL, number: 0.5}"
+    )
+    code, output = call(FILE.replace("HopfCole", parts))
+    assert code == 0, output
+    with np.load("bowl.npz") as stored:
+        assert "Numerical" in str(stored["equation"])  # the first-order scheme names its own viscosity
+
+
+def test_a_wrong_part_is_refused_with_the_nearest_one(folder: Path) -> None:
+    code, output = call(FILE.replace("HopfCole", "FiniteDifference, cells: 20, stepper: SSPRK4"))
+    assert code == 2 and "`method.stepper.kind`" in output and "SSPRK3" in output
+    code, output = call(FILE.replace("HopfCole", "FiniteDifference, cells: 20, step_rule: {kind: CFL, number: 1.5}"))
+    assert code == 2 and "`method.step_rule`" in output and "unstable" in output

@@ -59,15 +59,15 @@ class FiniteDifference(AbstractEvolution):
         self.stepper = SSPRK3() if stepper is None else stepper
         self.step_rule = CFL() if step_rule is None else step_rule
         self.start = None if start is None else as_array("start", start)
-        for argument, value, kind in (
-            ("derivative", self.derivative, AbstractDerivative),
-            ("flux", self.flux, AbstractFlux),
-            ("stepper", self.stepper, AbstractStepper),
-            ("step_rule", self.step_rule, AbstractStepRule),
+        for argument, home, value, kind in (
+            ("derivative", "derivatives", self.derivative, AbstractDerivative),
+            ("flux", "fluxes", self.flux, AbstractFlux),
+            ("stepper", "steppers", self.stepper, AbstractStepper),
+            ("step_rule", "step_rules", self.step_rule, AbstractStepRule),
         ):
             if not isinstance(value, kind):
                 raise TypeError(
-                    f"`{argument}` must be an instance of a class in hj.methods.grid.{argument}s; got {value!r}."
+                    f"`{argument}` must be an instance of a class in hj.methods.grid.{home}; got {value!r}."
                 )
         least = 2 * self.derivative.width
         require(
