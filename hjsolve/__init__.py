@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import kernels as kernels
     from . import losses as losses
     from . import methods as methods
     from . import theory as theory
@@ -47,6 +48,7 @@ _HOMES = {
     "fit": "fit",
     "hamiltonians": "problem",
     "initials": "problem",
+    "kernels": "kernels",
     "losses": "losses",
     "methods": "methods",
     "solve": "solve",

@@ -17,6 +17,18 @@ class RESULTS(eqx.Enumeration):
         "The quadrature is too coarse for the integrand, whose width is at most the root of 2εt: the error is O(h²) or "
         "worse. Raise `nodes`, or shrink the domain or the horizon. (Times just after 0 can be dropped from `ts`.)"
     )
+    under_sampled: Any = (
+        "The effective sample size fell below 50: a few samples decide u, which is then likely too high whatever its "
+        "standard error says. Raise `samples`, ε or t; kinked data in many dimensions at small ε stay out of reach."
+    )
+    not_converged: Any = (
+        "The iteration stopped before its tolerance was met at some points: `stats` says how far it got. Raise the "
+        "iteration limit or the number of starts."
+    )
+    shock: Any = (
+        "Characteristics have crossed at some points (a shock): a single smooth branch no longer gives the solution "
+        "there, and H is not convex in p, so that the smallest branch need not be it. Use a grid method from then on."
+    )
     unbounded: Any = (
         "The initial data fall as fast as |x|²/(4ct) rises, so that there is no solution up to the horizon, or they "
         "matter farther out than was searched. Shorten the horizon."

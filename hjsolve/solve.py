@@ -210,7 +210,7 @@ def cast(tree: _Tree, dtype: Any) -> _Tree:
 
 def _finish(solution: Solution, throw: bool) -> None:
     name, result = type(solution.method).__name__, solution.result
-    if result == RESULTS.under_resolved:
+    if result == RESULTS.under_resolved or result == RESULTS.under_sampled:
         warnings.warn(f"{name}: {message(result)}", HJWarning, stacklevel=3)
     elif throw and result != RESULTS.successful:
         raise RuntimeError(f"{name} did not finish: {message(result)}")

@@ -3,29 +3,67 @@
 `w = exp(−cu/ε)` turns `u_t + c|∇u|² = εΔu` into the heat equation `w_t = εΔw`.
 """
 
+from collections.abc import Callable
 from math import isfinite
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from ..checks import concrete, require
-from ..typing import Array, Function, Point, Scalar
+from ..typing import Array, Function, Point, Scalar, Values, Vectors
 from .base import Problem
 from .domains import AbstractDomain
-from .hamiltonians import Quadratic, WithSource
+from .hamiltonians import AbstractHamiltonian, Quadratic, WithDrift, WithPotential, WithSource
 from .initials import AbstractInitial, Atoms
 from .viscosities import Constant
 
 _FACE_SAMPLES = 5
 
 
-def require_hopf_cole(problem: Problem, method: str, otherwise: str) -> None:
-    """Raise `ValueError` unless H = c|p|² and ε is constant; `otherwise` names what to use instead."""
+class Parts(NamedTuple):
+    """H = c|p|² + Σ b(t, x)·p − Σ V(x), taken apart."""
+
+    c: Array
+    drifts: tuple[Callable[[Scalar, Vectors], Vectors], ...]
+    potentials: tuple[Callable[[Vectors], Values], ...]
+
+    def drift(self, t: Scalar, x: Vectors) -> Vectors:
+        """b(t, x), the sum of the drifts; 0 without any."""
+        return sum((b(t, x) for b in self.drifts), start=jnp.zeros_like(x))
+
+    def potential(self, x: Vectors) -> Values:
+        """V(x), the sum of the potentials; 0 without any."""
+        return sum((V(x) for V in self.potentials), start=jnp.zeros_like(x[0]))
+
+
+def parts(hamiltonian: AbstractHamiltonian) -> Parts | None:
+    """The parts of `c|p|² + b·p − V`, however `WithDrift` and `WithPotential` are nested; None for any other H."""
+    if isinstance(hamiltonian, Quadratic):
+        return Parts(jnp.asarray(hamiltonian.c), (), ())
+    if isinstance(hamiltonian, WithDrift):
+        inner = parts(hamiltonian.hamiltonian)
+        return inner and inner._replace(drifts=(*inner.drifts, hamiltonian.drift))
+    if isinstance(hamiltonian, WithPotential):
+        inner = parts(hamiltonian.hamiltonian)
+        return inner and inner._replace(potentials=(*inner.potentials, hamiltonian.potential))
+    return None
+
+
+def require_hopf_cole(
+    problem: Problem, method: str, otherwise: str, *, drift: bool = False, potential: bool = False
+) -> None:
+    """Raise `ValueError` unless H = c|p|² (with a drift or a potential where allowed) and ε is constant.
+
+    `otherwise` names what to use instead.
+    """
     hamiltonian, viscosity = problem.hamiltonian, problem.viscosity
+    found = parts(hamiltonian)
+    allowed = " or ".join(["Quadratic(c)", *["WithDrift of it"] * drift, *["WithPotential of it"] * potential])
     require(
-        isinstance(hamiltonian, Quadratic),
-        f"{method} needs `hamiltonian` = Quadratic(c); got {type(hamiltonian).__name__}. {otherwise}",
+        found is not None and (drift or not found.drifts) and (potential or not found.potentials),
+        f"{method} needs `hamiltonian` = {allowed}; got {type(hamiltonian).__name__}. {otherwise}",
     )
     require(
         isinstance(viscosity, Constant),
@@ -34,10 +72,11 @@ def require_hopf_cole(problem: Problem, method: str, otherwise: str) -> None:
 
 
 def parameters(problem: Problem) -> tuple[Scalar, Scalar]:
-    """(c, ε) of a problem with H = c|p|² and constant viscosity."""
-    assert isinstance(problem.hamiltonian, Quadratic)
+    """(c, ε) of a problem with H = c|p|² (+ b·p − V) and constant viscosity."""
+    found = parts(problem.hamiltonian)
+    assert found is not None
     assert isinstance(problem.viscosity, Constant)
-    return jnp.asarray(problem.hamiltonian.c), jnp.asarray(problem.viscosity.epsilon)
+    return found.c, jnp.asarray(problem.viscosity.epsilon)
 
 
 class NormalisationSource(eqx.Module):

@@ -196,3 +196,14 @@ def test_custom_takes_a_bound_of_its_own() -> None:
 def test_bad_parameters_are_refused_with_argument_value_and_remedy(build, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         build()
+
+
+def test_a_drift_adds_its_transport() -> None:
+    field = lambda t, x: jnp.stack([-x[1], x[0] + t])
+    h = H.WithDrift(H.Quadratic(0.5), field)
+    x, p = jnp.array([1.0, 2.0]), jnp.array([3.0, -1.0])
+    assert float(h(0.5, x, p)) == 0.5 * 10 + (-2.0 * 3.0 + 1.5 * -1.0)
+    np.testing.assert_allclose(h.velocity(0.5, x, p), [3.0 - 2.0, -1.0 + 1.5])
+    np.testing.assert_allclose(h.speed_bound(0.5, x, p, p), [3.0 + 2.0, 1.0 + 1.5])
+    with pytest.raises(ValueError, match="`drift` must map"):
+        H.WithDrift(H.Quadratic(0.5), lambda t, x: jnp.ones(2))(0.0, jnp.zeros((2, 3)), jnp.zeros((2, 3)))

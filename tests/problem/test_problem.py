@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import hjsolve as hj
-from hjsolve.problem.hopf_cole import check_periodic_data, require_hopf_cole
+from hjsolve.problem.hopf_cole import check_periodic_data, parts, require_hopf_cole
 from hjsolve.problem.probe import reads_outside
 
 H = hj.hamiltonians
@@ -140,3 +140,20 @@ def test_data_that_jump_across_periodic_faces(initial, periodic: list[bool], fit
         return
     with pytest.raises(ValueError, match=r"`initial` must be periodic for It.*it jumps by.*Use a Box"):
         check_periodic_data(p, "It")
+
+
+def test_parts_of_a_hopf_cole_hamiltonian() -> None:
+    drift = lambda t, x: t * x
+    potential = lambda x: jnp.sum(x**2, axis=0)
+    nested = H.WithPotential(H.WithDrift(H.WithPotential(H.Quadratic(2.0), potential), drift), potential)
+    found = parts(nested)
+    assert found is not None
+    x = jnp.array([1.0, 2.0])
+    assert float(found.c) == 2.0
+    np.testing.assert_array_equal(found.drift(0.5, x), 0.5 * x)
+    assert float(found.potential(x)) == 10.0
+    assert parts(H.WithDrift(H.Eikonal(), drift)) is None
+    case = hj.Problem(nested, 0.1, hj.initials.Quadratic(jnp.eye(2)), hj.Box([-1, -1], [1, 1]), 1.0)
+    require_hopf_cole(case, "It", "", drift=True, potential=True)
+    with pytest.raises(ValueError, match="Quadratic\\(c\\) or WithDrift of it; got WithPotential"):
+        require_hopf_cole(case, "It", "", drift=True)

@@ -16,11 +16,11 @@ from ...problem.hopf_cole import (
     solved_by_propagator,
 )
 from ...problem.initials import Atoms
+from ...problem.reach import dependence_box
 from ...results import RESULTS
 from ...typing import Array, Float, Function, Points, PRNGKeyArray, Scalar
 from ..base import AbstractRepresentation, Evaluation
 from .minimiser import refine_minimum
-from .reach import dependence_box
 
 _LARGEST_CHANGE = 0.02
 """Of w on leaving out every second node: 2q for a Gaussian integrand, whose error with all nodes is 2q⁴, here 2e-8."""

@@ -2,6 +2,7 @@
 
 from .base import AbstractConvexHamiltonian, AbstractHamiltonian
 from .custom import Custom
+from .drift import WithDrift
 from .eikonal import Eikonal
 from .linear import Linear
 from .potential import WithPotential
@@ -19,6 +20,7 @@ __all__ = [
     "Power",
     "Quadratic",
     "Separable",
+    "WithDrift",
     "WithPotential",
     "WithSource",
 ]

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from ...kernels.quadrature import tensor_nodes
-from ...typing import Array, Function
+from ..kernels.quadrature import tensor_nodes
+from ..typing import Array, Function
 
 _SAMPLES = {1: 513, 2: 65, 3: 21}
 _EXTENTS = 3.0
