@@ -13,13 +13,15 @@ import optax
 
 from .checks import as_array, check_ndim, require
 from .losses import AbstractLoss, SquaredError
-from .methods.base import AbstractMethod, AbstractRepresentation, HoldsFixed
+from .methods.base import AbstractMethod, AbstractRepresentation, HoldsFixed, LearnsEquation
 from .problem import Problem
 from .results import RESULTS, message
 from .solve import Progress, cast, solve
-from .typing import Array, ArrayLike, Float, Points, PRNGKeyArray
+from .typing import Array, ArrayLike, Float, Points, PRNGKeyArray, Scalar
 
 _Network = TypeVar("_Network", bound=eqx.Module)
+_Loss = Callable[[Any, Any, PRNGKeyArray], Scalar]
+"""(network, what it learns from, key) to the loss of one random batch."""
 _CHUNK = 50
 """Steps per compiled call: between two of them NaN is looked for, progress reported and the budget checked."""
 
@@ -48,7 +50,8 @@ class Recipe:
     """How to train: `steps` of `optimiser` (default Adam at 1e-2) on batches of `batch`, for at most `seconds`.
 
     For a `Problem`, the examples are `samples` points drawn uniformly from its domain and the targets are u(horizon, ·)
-    by `reference`, any method that solves it.
+    by `reference`, any method that solves it. Methods that bring their own loss on a problem (deep BSDE) need neither
+    `loss` nor `reference`; each step draws `batch` fresh paths, and the default is Adam at 1e-3 with cosine decay.
     """
 
     loss: AbstractLoss = dataclasses.field(default_factory=SquaredError)
@@ -91,17 +94,17 @@ def fit(
     """Train `method` on a problem or on data; returns the trained method (the best weights seen) and the history.
 
     `method` is any module that maps one input `[d]` to its output (for `Data`), or any representation (for a
-    `Problem`). Every floating-point array in it is trained, but for those its `held()` names. A loss that is NaN or
-    infinite ends training with `history.result = RESULTS.diverged`, a message that names the step, and the best
-    weights before it. Computes in JAX's current default precision.
+    `Problem`, by a reference or by a loss of its own). Every floating-point array in it is trained, but for those its
+    `held()` names. A loss that is NaN or infinite ends training with `history.result = RESULTS.diverged`, a message
+    that names the step, and the best weights before it. Computes in JAX's current default precision.
     """
     dtype = jnp.result_type(float)
     method = cast(method, dtype)
     data_key, batch_key = jax.random.split(key)
-    predict, data = _task(source, method, recipe, data_key)
-    data = cast(data, dtype)
-    optimiser = optax.adam(1e-2) if recipe.optimiser is None else recipe.optimiser
-    chunk = _compiled_chunk(predict, recipe, optimiser)
+    method, loss, data = _task(source, method, recipe, data_key)
+    method, data = cast((method, data), dtype)
+    optimiser = _default_optimiser(method, recipe) if recipe.optimiser is None else recipe.optimiser
+    chunk = _compiled_chunk(loss, optimiser)
 
     began = time.perf_counter()
     arrays, static = eqx.partition(method, _trained_leaves(method))
@@ -139,21 +142,21 @@ def _trained_leaves(method: Any) -> Any:
     return trained
 
 
-def _compiled_chunk(
-    predict: Callable[[Any, Points], Array], recipe: Recipe, optimiser: optax.GradientTransformation
-) -> Callable[..., Any]:
-    @eqx.filter_jit
-    def chunk(state: Any, static: Any, data: Data, key: PRNGKeyArray, count: int) -> Any:
-        size = min(recipe.batch, data.inputs.shape[0])
+def _default_optimiser(method: Any, recipe: Recipe) -> optax.GradientTransformation:
+    if isinstance(method, LearnsEquation):  # fresh paths at every step: the rate must fall for the noise to average out
+        return optax.adam(optax.cosine_decay_schedule(1e-3, recipe.steps))
+    return optax.adam(1e-2)
 
-        def loss(arrays: Any, rows: Array) -> Array:
-            network = eqx.combine(arrays, static)
-            return recipe.loss(predict(network, data.inputs[rows]), data.targets[rows])
+
+def _compiled_chunk(loss: _Loss, optimiser: optax.GradientTransformation) -> Callable[..., Any]:
+    @eqx.filter_jit
+    def chunk(state: Any, static: Any, data: Any, key: PRNGKeyArray, count: int) -> Any:
+        def of_arrays(arrays: Any, key: PRNGKeyArray) -> Scalar:
+            return loss(eqx.combine(arrays, static), data, key)
 
         def step(state: Any, key: PRNGKeyArray) -> Any:
             arrays, moments = state
-            rows = jax.random.choice(key, data.inputs.shape[0], (size,), replace=False)
-            value, gradients = jax.value_and_grad(loss)(arrays, rows)
+            value, gradients = jax.value_and_grad(of_arrays)(arrays, key)
             updates, moments = optimiser.update(gradients, moments, arrays)
             return (optax.apply_updates(arrays, updates), moments), value
 
@@ -162,15 +165,29 @@ def _compiled_chunk(
     return chunk
 
 
-def _task(
-    source: Problem | Data, method: Any, recipe: Recipe, key: PRNGKeyArray
-) -> tuple[Callable[[Any, Points], Array], Data]:
+def _on_examples(predict: Callable[[Any, Points], Array], recipe: Recipe) -> _Loss:
+    """The recipe's loss on a batch of rows, drawn without replacement."""
+
+    def loss(network: Any, data: Data, key: PRNGKeyArray) -> Scalar:
+        size = min(recipe.batch, data.inputs.shape[0])
+        rows = jax.random.choice(key, data.inputs.shape[0], (size,), replace=False)
+        return recipe.loss(predict(network, data.inputs[rows]), data.targets[rows])
+
+    return loss
+
+
+def _task(source: Problem | Data, method: Any, recipe: Recipe, key: PRNGKeyArray) -> tuple[Any, _Loss, Any]:
+    """The method to train, its loss, and what the loss reads."""
     if isinstance(source, Data):
-        return (lambda network, inputs: jax.vmap(network)(inputs)), source
+        return method, _on_examples(lambda network, inputs: jax.vmap(network)(inputs), recipe), source
     if not isinstance(source, Problem):
         raise TypeError(f"fit() takes a Problem or Data; got {type(source).__name__}. Use hj.Data(inputs, targets).")
     if not isinstance(method, AbstractRepresentation):
         raise TypeError(f"fit() trains representations on a Problem; got {type(method).__name__}. Give Data instead.")
+    if isinstance(method, LearnsEquation):
+        source = cast(source, jnp.result_type(float))
+        begun = method.begin(source, key=key)
+        return begun, lambda network, problem, key: network.residual_loss(problem, recipe.batch, key=key), source
     require(
         recipe.reference is not None,
         "`reference` is needed to fit a Problem: a method that solves it, e.g. HopfCole(). Set it in Recipe.",
@@ -185,4 +202,4 @@ def _task(
         state = network.prepare(source)
         return network.evaluate(source, jnp.asarray(source.horizon, inputs.dtype), state, inputs).u
 
-    return predict, Data(points, targets)
+    return method, _on_examples(predict, recipe), Data(points, targets)

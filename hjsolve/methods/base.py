@@ -34,6 +34,19 @@ class HoldsFixed(Protocol):
         ...
 
 
+@runtime_checkable
+class LearnsEquation(Protocol):
+    """A representation that brings its own loss on a problem: `fit` needs no reference solution for it."""
+
+    def begin(self, problem: Problem, *, key: PRNGKeyArray) -> Any:
+        """This method with weights for the problem, where it has none yet; refuses problems it cannot learn."""
+        ...
+
+    def residual_loss(self, problem: Problem, batch: int, *, key: PRNGKeyArray) -> Scalar:
+        """How far the weights are from solving the equation, on `batch` fresh samples."""
+        ...
+
+
 class AbstractMethod(eqx.Module):
     """A way to solve `u_t + H(t, x, ∇u) = ε Δu`."""
 

@@ -50,8 +50,9 @@ def dependence_box(
         low, high = what_matters(lower - reach, upper + reach)
         return jnp.any(low < lower - 0.8 * reach) | jnp.any(high > upper + 0.8 * reach)
 
-    def widen(_: int, reach: Array) -> Array:
-        return jax.lax.stop_gradient(jnp.where(near_edge(reach), 2 * reach, reach))
+    def widen(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        tried = jnp.where(carry[1], 2 * carry[0], carry[0])
+        return jax.lax.stop_gradient((tried, near_edge(tried)))
 
     def trim(_: int, box: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = what_matters(*box)
@@ -59,6 +60,6 @@ def dependence_box(
         trimmed = jnp.maximum(low - cell, box[0]), jnp.minimum(high + cell, box[1])
         return jax.lax.stop_gradient(trimmed)
 
-    reach = jax.lax.fori_loop(0, _DOUBLINGS, widen, first)
+    reach, open_ended = jax.lax.fori_loop(0, _DOUBLINGS + 1, widen, (first, jnp.zeros((), bool)))
     low, high = jax.lax.fori_loop(0, _TRIMS, trim, jax.lax.stop_gradient((lower - reach, upper + reach)))
-    return low, high, ~near_edge(reach)
+    return low, high, ~open_ended

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from ..checks import as_array, check_range, require
 from ..methods.network import LSE
-from ..methods.particle import HopfCole
+from ..methods.particle import HopfCole, rules
 from ..problem import Box, Problem
 from ..problem.hamiltonians import Quadratic
 from ..problem.hopf_cole import parameters, require_hopf_cole
@@ -43,7 +43,7 @@ def as_network(problem: Problem, *, family: Literal["lse"] = "lse", time: ArrayL
     """The layer with `(|x|²/(4t) − f(x))/c = u(t, x)` at `time` t (default the horizon), for H = c|p|² and ε > 0.
 
     Given `Atoms`, u is the unnormalised u_N and N units suffice (weights ω enter as b_j += ε log ω_j). For function
-    data the units are the nodes of `HopfCole`'s quadrature, with its weights and the normalisation folded into b.
+    data the units are the nodes of the `Trapezoid` rule, with its weights and the normalisation folded into b.
     """
     require(family == "lse", f"`family` must be 'lse'; got {family!r}.")
     t = jnp.asarray(problem.horizon) if time is None else as_array("time", time)
@@ -51,9 +51,9 @@ def as_network(problem: Problem, *, family: Literal["lse"] = "lse", time: ArrayL
     require_hopf_cole(problem, "An LSE network", "No layer solves this equation exactly.")
     c, epsilon = parameters(problem)
     check_range("viscosity", epsilon, above=0.0, remedy="At 0 the layer is max-plus and has no temperature.")
-    method = HopfCole()
-    method.check(problem)
-    cloud = method.prepare(problem)
+    rule = rules.Trapezoid()
+    HopfCole(rule=rule).check(problem)
+    cloud = rules.given(problem.initial) if isinstance(problem.initial, Atoms) else rule.prepare(problem)
     bias = -c * cloud.g - jnp.sum(cloud.y**2, axis=1) / (4 * t) + epsilon * cloud.log_weights
     if not isinstance(problem.initial, Atoms):
         bias = bias - problem.dimension * epsilon / 2 * jnp.log(4 * jnp.pi * epsilon * t)

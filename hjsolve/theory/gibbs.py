@@ -2,7 +2,7 @@
 
 At (t, x) atom j has the energy `E_j = g_j + |x−y_j|²/(4ct)` and the weight `π_j ∝ ω_j exp(−cE_j/ε)`. Every function
 takes a problem with H = c|p|² and constant ε > 0, a time `t` > 0 and one point `x` `[d]`, and vmaps over points. For
-`Atoms` the solution meant is the unnormalised u_N; for function data the atoms are `HopfCole`'s quadrature nodes.
+`Atoms` the solution meant is the unnormalised u_N; for function data the atoms are the nodes of the `Trapezoid` rule.
 Source: arXiv 2605.28983, sections 8-9.
 """
 
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from ..checks import as_array, check_ndim, check_range, require
 from ..kernels.propagator import normaliser
-from ..methods.particle import HopfCole
+from ..methods.particle import HopfCole, rules
 from ..problem import Problem
 from ..problem.hopf_cole import parameters
 from ..problem.initials import Atoms
@@ -118,8 +118,8 @@ class _Measure(NamedTuple):
 
 
 def _measure(problem: Problem, t: ArrayLike, x: ArrayLike) -> _Measure:
-    method = HopfCole()
-    method.check(problem)
+    rule = rules.Trapezoid()
+    HopfCole(rule=rule).check(problem)
     time, point = jnp.asarray(as_array("t", t)), jnp.asarray(as_array("x", x))
     check_ndim("x", point, 1, "[d]", "Use jax.vmap for a batch of points.")
     d = problem.dimension
@@ -127,8 +127,11 @@ def _measure(problem: Problem, t: ArrayLike, x: ArrayLike) -> _Measure:
     check_range("t", time, above=0.0, remedy="The measure is a Dirac at t = 0.")
     c, epsilon = parameters(problem)
     check_range("viscosity", epsilon, above=0.0, remedy="At 0 the measure sits on the minimisers alone.")
-    point = problem.domain.wrap(point)
-    cloud = method.serving(problem, method.prepare(problem), point[None])
+    if isinstance(problem.initial, Atoms):
+        cloud = rules.given(problem.initial)
+    else:
+        point = problem.domain.wrap(point)
+        cloud = rule.serving(problem, rule.prepare(problem), point[None])
     energies = cloud.g + jnp.sum((point - cloud.y) ** 2, axis=1) / (4 * c * time)
     scores = cloud.log_weights - c * energies / epsilon
     lse = jax.nn.logsumexp(scores)

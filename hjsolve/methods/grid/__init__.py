@@ -2,5 +2,6 @@
 
 from . import derivatives, fluxes, step_rules, steppers
 from .finite_difference import FiniteDifference
+from .propagator import Propagator
 
-__all__ = ["FiniteDifference", "derivatives", "fluxes", "step_rules", "steppers"]
+__all__ = ["FiniteDifference", "Propagator", "derivatives", "fluxes", "step_rules", "steppers"]

@@ -9,7 +9,9 @@ from .harmonic import Harmonic
 from .linear_quadratic import LinearQuadratic
 from .multi_shock import MultiShock
 from .periodic import Periodic
+from .power_gradient import PowerGradient
 from .quadratic import Quadratic
+from .quadratic_gradient import QuadraticGradient
 
 __all__ = [
     "AbsoluteValue",
@@ -21,7 +23,9 @@ __all__ = [
     "LinearQuadratic",
     "MultiShock",
     "Periodic",
+    "PowerGradient",
     "Quadratic",
+    "QuadraticGradient",
     "osher_shu_convex",
     "osher_shu_nonconvex",
 ]

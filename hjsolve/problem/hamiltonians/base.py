@@ -1,6 +1,7 @@
 """What a Hamiltonian is: H(t, x, p), a bound on its characteristic speeds, and for convex ones the Lagrangian."""
 
 import abc
+from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -35,6 +36,18 @@ class AbstractConvexHamiltonian(AbstractHamiltonian):
     @abc.abstractmethod
     def lagrangian(self, t: Scalar, x: Vectors, v: Vectors) -> Values:
         """L(t, x, v), `+inf` outside its effective domain."""
+
+
+@runtime_checkable
+class Proximable(Protocol):
+    """A convex H(p), free of t and x, whose Lagrangian has a proximal map in closed form or by a few Newton steps."""
+
+    def proximal(self, v: Vectors, step: Scalar) -> tuple[Vectors, Values]:
+        """w = argmin_w L(w) + |w − v|²/(2·step) for v `[d, ...]`, and L(w) `[...]`. `step` > 0.
+
+        L(w) is finite: w lies in the effective domain up to round-off, where `lagrangian` may already say +inf.
+        """
+        ...
 
 
 def differentiated_velocity(hamiltonian: AbstractHamiltonian, t: Scalar, x: Vectors, p: Vectors) -> Vectors:

@@ -39,3 +39,10 @@ class Eikonal(AbstractConvexHamiltonian):
     def lagrangian(self, t: Scalar, x: Vectors, v: Vectors) -> Values:
         """0 inside the ball of radius s, +inf outside."""
         return jnp.where(jnp.sum(v * v, axis=0) <= self.speed**2, 0.0, jnp.inf)
+
+    def proximal(self, v: Vectors, step: Scalar) -> tuple[Vectors, Values]:
+        """The projection onto the ball of radius s, whatever the step, and 0."""
+        squared = jnp.sum(v * v, axis=0)
+        outside = squared > self.speed**2
+        shrink = jnp.where(outside, self.speed / jnp.sqrt(jnp.where(outside, squared, 1.0)), 1.0)
+        return v * shrink, jnp.zeros_like(squared)

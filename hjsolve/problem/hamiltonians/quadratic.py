@@ -31,3 +31,8 @@ class Quadratic(AbstractConvexHamiltonian):
     def lagrangian(self, t: Scalar, x: Vectors, v: Vectors) -> Values:
         """|v|²/(4c)."""
         return jnp.sum(v * v, axis=0) / (4 * self.c)
+
+    def proximal(self, v: Vectors, step: Scalar) -> tuple[Vectors, Values]:
+        """The proximal map of L, v/(1 + step/(2c)), and L there."""
+        w = v / (1 + step / (2 * self.c))
+        return w, jnp.sum(w * w, axis=0) / (4 * self.c)

@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 import hjsolve as hj
 
 HopfCole = hj.methods.particle.HopfCole
+rules = hj.methods.particle.rules
 RNG = np.random.default_rng(0)
 WAVY = hj.initials.Custom(lambda x: jnp.sin(3 * x[0]) + 0.3 * x[0] ** 2)
 
@@ -39,14 +40,12 @@ def quadratic_solution(x: np.ndarray, t: float, A: np.ndarray, epsilon: float, c
 def test_quadratic_data(A, epsilon: float, c: float) -> None:
     A, d = np.array(A), len(A)
     x = RNG.uniform(-1.5, 1.5, size=(40, d))
-    method = HopfCole() if d < 3 else HopfCole(nodes=48)
-    solution = hj.solve(problem(hj.initials.Quadratic(A), epsilon, c=c, d=d), method, [0.5, 1.0], points=x)
+    solution = hj.solve(problem(hj.initials.Quadratic(A), epsilon, c=c, d=d), HopfCole(), [0.5, 1.0], points=x)
     for row, slope, t in zip(solution.u, solution.gradient, (0.5, 1.0), strict=True):
-        # smooth and resolved: round-off, but for the weights of e^−42 left out (and compass search at ε = 0)
-        np.testing.assert_allclose(row, quadratic_solution(x, t, A, epsilon, c), rtol=0, atol=1e-10)
+        # round-off: a few ulp of the largest energies
+        np.testing.assert_allclose(row, quadratic_solution(x, t, A, epsilon, c), rtol=0, atol=1e-13)
         S = A @ np.linalg.inv(np.eye(d) + 2 * c * t * A)
-        # at ε = 0 a minimiser is known to the square root of an ulp of the energy, over 2ct
-        np.testing.assert_allclose(slope, x @ S, rtol=0, atol=1e-9 if epsilon else 1e-6)
+        np.testing.assert_allclose(slope, x @ S, rtol=0, atol=1e-12)
 
 
 def two_waves(epsilon, kappa, x):
@@ -67,30 +66,15 @@ def test_periodic_data(epsilon: float) -> None:
         np.testing.assert_allclose(row, -epsilon * np.log(w(t, x)), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("epsilon", [0.5, 0.05, 0.005])
-def test_absolute_value(epsilon: float) -> None:
-    """The closed form of |x| in 30-digit arithmetic; the kink costs the trapezoid rule its spectral accuracy."""
-    t, points = 0.4, np.array([-1.3, -0.8, -0.2, 0.0, 0.5, 1.1])
-    with mpmath.workdps(30):
-        e, root = mpmath.mpf(epsilon), 2 * mpmath.sqrt(mpmath.mpf(epsilon) * t)
-        half = lambda x: mpmath.exp((t - x) / e) * mpmath.erfc((2 * t - x) / root) / 2
-        expected = [float(-e * mpmath.log(half(mpmath.mpf(x)) + half(-mpmath.mpf(x)))) for x in points]
-    p = problem(hj.initials.Norm(), epsilon, horizon=t)
-    solution = hj.solve(p, HopfCole(), [t], points=points[:, None])
-    spacing = float(np.sqrt(2 * epsilon * t) / solution.stats["resolution"][0])
-    # the kink's Euler-Maclaurin term: h²/12 times the jump 2/ε of the log-slope times the Gibbs density there, which is
-    # at most about 1/2ε, and u is −ε log of it; once over for what lies beyond the leading term
-    np.testing.assert_allclose(solution.u[0], expected, rtol=0, atol=spacing**2 / (6 * epsilon))
-
-
-def test_hopf_lax_of_the_absolute_value() -> None:
+@pytest.mark.parametrize("method", [HopfCole(), HopfCole(nodes=301), HopfCole(samples=256)])
+def test_hopf_lax_of_the_absolute_value(method: HopfCole) -> None:
     x, t = np.linspace(-2, 2, 41), 0.5
     p = problem(hj.initials.Norm(), 0.0, domain=hj.Box([-2.0], [2.0]), horizon=t)
-    solution = hj.solve(p, HopfCole(nodes=301), [t], points=x[:, None])
+    solution = hj.solve(p, method, [t], points=x[:, None])
     expected = np.where(np.abs(x) <= 2 * t, x**2 / (4 * t), np.abs(x) - t)
     np.testing.assert_allclose(solution.u[0], expected, rtol=0, atol=1e-14)  # refined to round-off
     slope = np.where(np.abs(x) <= 2 * t, x / (2 * t), np.sign(x))
-    np.testing.assert_allclose(solution.gradient[0, :, 0], slope, rtol=0, atol=1e-7)  # √ulp of the minimiser
+    np.testing.assert_allclose(solution.gradient[0, :, 0], slope, rtol=0, atol=1e-7)  # √ulp where the fan ends
 
 
 @pytest.mark.parametrize("epsilon", [2.0, 0.1, 0.01])
@@ -102,11 +86,7 @@ def test_smooth_data_against_adaptive_quadrature(epsilon: float, c: float) -> No
     solution = hj.solve(p, HopfCole(), [0.2, 0.5], points=x[:, None])
     for row, t in zip(solution.u, (0.2, 0.5), strict=True):
         expected = [cauchy_1d(g, t, place, epsilon, c) for place in x]
-        np.testing.assert_allclose(row, expected, rtol=0, atol=1e-10)  # the adaptive rule's own 1e-12, and round-off
-    coarse, fine = np.asarray(solution.stats["resolution"])
-    assert coarse > 3
-    np.testing.assert_allclose(fine / coarse, np.sqrt(0.5 / 0.2), rtol=1e-12)  # √(2εt)/h
-    assert fine <= np.sqrt(2 * epsilon * 0.5) / (3.0 / 4095)  # the nodes span at least the box of width 3
+        np.testing.assert_allclose(row, expected, rtol=0, atol=1e-11)  # the reference's own tolerance
 
 
 @pytest.mark.parametrize("d", [1, 3, 10])
@@ -141,7 +121,7 @@ def test_residual_of_the_equation_atoms_really_solve() -> None:
 def test_residual_for_function_data() -> None:
     initial = hj.initials.Custom(lambda x: jnp.sin(2 * x[0]))
     p = problem(initial, 0.2, c=0.7)
-    solution = hj.solve(p, HopfCole(nodes=512), [0.5], points=[[0.0]])
+    solution = hj.solve(p, HopfCole(nodes=256), [0.5], points=[[0.0]])
     assert np.abs(residuals(solution, 0.5, np.array([[-1.0], [0.1], [0.9]]))).max() < 1e-10
     assert solution.equation.hamiltonian.c == 0.7
 
@@ -169,11 +149,13 @@ def test_time_zero_returns_the_data() -> None:
 
 def test_points_outside_the_box_are_answered_as_the_cauchy_problem() -> None:
     p = problem(WAVY, 0.1, horizon=0.5)
-    solution = hj.solve(p, HopfCole(), [0.2, 0.5], points=[[0.1], [9.0]])
-    expected = [cauchy_1d(lambda y: np.sin(3 * y) + 0.3 * y**2, 0.5, x, 0.1) for x in (0.1, 9.0)]
+    places = (0.1, 9.0, -1.2, 40.0)
+    solution = hj.solve(p, HopfCole(), [0.2, 0.5], points=np.array(places)[:, None])
+    expected = [cauchy_1d(lambda y: np.sin(3 * y) + 0.3 * y**2, 0.5, x, 0.1) for x in places]
     # the adaptive reference's own tolerance
-    np.testing.assert_allclose(solution.u[1], expected, rtol=0, atol=1e-11)
-    assert float(solution(0.5, [9.0])) == pytest.approx(expected[1], abs=1e-11)
+    np.testing.assert_allclose(solution.u[1], expected, rtol=1e-12, atol=1e-11)
+    inside = hj.solve(p, HopfCole(), [0.2, 0.5], points=np.array([0.1, 0.2, -1.2, 0.3])[:, None])
+    np.testing.assert_array_equal(solution.u[:, ::2], inside.u[:, ::2])  # the others change nothing
     # atoms are all there is, so their solution is right anywhere
     atoms = problem(hj.initials.Atoms([[0.0], [1.0]], [0.0, 0.2]), 0.1)
     far = hj.solve(atoms, HopfCole(), [1.0], points=[[30.0]])
@@ -217,7 +199,27 @@ def test_gradients_in_viscosity_c_and_data() -> None:
             lambda: run(problem(hj.initials.Norm(), 0.1, d=2), HopfCole(nodes=(9,))),
             r"`nodes` must have one entry per axis",
         ),
-        (lambda: run(problem(hj.initials.Norm(), 0.1, d=5)), r"HopfCole by quadrature is for d <= 4.*d = 5.*Atoms"),
+        (
+            lambda: run(problem(hj.initials.Norm(), 0.1, d=5), HopfCole(rule=rules.Trapezoid())),
+            r"HopfCole by the trapezoid rule is for d <= 4.*d = 5.*Atoms",
+        ),
+        (
+            lambda: run(problem(hj.initials.Norm(), 0.1, d=2), HopfCole(rule=rules.GaussPanels())),
+            r"GaussPanels is for d = 1; the problem has d = 2\. Use GaussHermite",
+        ),
+        (
+            lambda: run(problem(hj.initials.Norm(), 0.1, d=1), HopfCole(rule=rules.GaussHermite())),
+            r"GaussHermite is for 2 <= d <= 5; the problem has d = 1\. Use GaussPanels",
+        ),
+        (
+            lambda: run(problem(hj.initials.Norm(), 0.1), HopfCole(rule=rules.PiecewiseLinear())),
+            r"PiecewiseLinear needs `initial` = Gridded.*got Norm with d = 1",
+        ),
+        (lambda: HopfCole(64, samples=512), r"Only one of `nodes`, `samples` and `rule`.*got nodes and samples"),
+        (lambda: HopfCole(rule="sobol"), r"`rule` must be one of hj\.methods\.particle\.rules.*got 'sobol'"),
+        (lambda: HopfCole(samples=100), r"`samples` must be >= 256; got 100"),
+        (lambda: HopfCole(samples=(512, 512)), r"`samples` must be one whole number"),
+        (lambda: rules.Sampled(points="halton"), r"`points` must be 'sobol' or 'random'; got 'halton'"),
         (
             lambda: run(hj.Problem(hj.hamiltonians.Eikonal(), 0.1, hj.initials.Norm(), hj.Box([0.0], [1.0]), 1.0)),
             r"HopfCole needs `hamiltonian` = Quadratic\(c\); got Eikonal.*FiniteDifference",
@@ -256,24 +258,23 @@ def test_equation_is_the_problem_itself_for_function_data() -> None:
 )
 def test_steep_data_are_resolved_where_the_solution_depends_on_them(d: int, c: float, epsilon: float, a: float) -> None:
     """The node box follows what matters, not the largest slope: quadratic data of any steepness at default nodes."""
-    x, t = np.random.default_rng(1).uniform(-1, 1, size=(20, d)), 0.5
-    p = hj.Problem(hj.hamiltonians.Quadratic(c), epsilon, hj.initials.Quadratic(a), hj.Box([-1.0] * d, [1.0] * d), t)
-    solution = hj.solve(p, HopfCole(), [t], points=x)
+    x, t = np.random.default_rng(1).uniform(-1, 1, size=(40, d)), 0.5
+    initial = hj.initials.Quadratic(a * np.eye(d))
+    p = hj.Problem(hj.hamiltonians.Quadratic(c), epsilon, initial, hj.Box([-1.0] * d, [1.0] * d), t)
+    solution = hj.solve(p, HopfCole(), [t / 2, t], points=x)
     stretch = 1 + 2 * c * t * a
     expected = 0.5 * a / stretch * (x**2).sum(1) + d * epsilon / (2 * c) * np.log(stretch)
-    np.testing.assert_allclose(solution.u[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(solution.u[1], expected, rtol=1e-12)
     assert bool(solution.result == hj.RESULTS.successful)
+
+
+WELL = hj.initials.Custom(lambda x: -10 * jnp.exp(-((x[0] - 6) ** 2)))
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 1e-3, 0.1])
 def test_a_well_outside_the_box_is_seen(epsilon: float) -> None:
     well = lambda y: -10 * np.exp(-((y - 6) ** 2))
-    p = problem(
-        hj.initials.Custom(lambda x: -10 * jnp.exp(-((x[0] - 6) ** 2))),
-        epsilon,
-        domain=hj.Box([-2.0], [2.0]),
-        horizon=0.5,
-    )
+    p = problem(WELL, epsilon, domain=hj.Box([-2.0], [2.0]), horizon=0.5)
     u = hj.solve(p, HopfCole(), [0.5], points=[[2.0], [1.5]]).u[0]
     if epsilon == 0:
         y = np.linspace(-2, 12, 2_000_001)
@@ -284,6 +285,6 @@ def test_a_well_outside_the_box_is_seen(epsilon: float) -> None:
 
 
 def test_data_that_fall_too_fast_have_no_solution() -> None:
-    p = problem(hj.initials.Quadratic(-2.0), 0.1, horizon=0.9)
+    p = problem(hj.initials.Quadratic([[-2.0]]), 0.1, horizon=0.9)
     with pytest.raises(RuntimeError, match="no solution up to the horizon"):
-        hj.solve(p, HopfCole(), [0.9], points=[[0.5]])
+        hj.solve(p, HopfCole(), [0.1, 0.9], points=np.full((40, 1), 0.5))

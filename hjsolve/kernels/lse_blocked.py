@@ -1,0 +1,152 @@
+"""The log-sum-exp sweeps in XLA, for every device: blocks of queries meet blocks of atoms.
+
+The m x N table of scores never exists. A block is laid out atoms x queries: sums over atoms then run across vector
+lanes of queries (3.7 times faster on CPU than the transpose). Plain functions of arrays; `gibbs` differentiates them.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Integer
+
+from ..typing import Array, Float, Points, Scalar
+from .lse_plan import Plan
+from .lse_steps import (
+    ABSENT,
+    Tile,
+    first_sums,
+    first_with_entropy,
+    matmul,
+    sum_columns,
+    sum_weights,
+    sum_with_entropy,
+)
+
+_LOG2E = float(np.log2(np.e))
+
+
+def online(
+    x: Points, y: Points, b: Array, kappa: Scalar, values: Array, *, plan: Plan, form: str, entropy: bool
+) -> tuple[Array, Array, Array]:
+    """Log Σ_j exp(s_ij) `[m]`, the averages Σ_j π_ij values_j `[m, k]` and Shannon's entropy `[m]`, in one pass.
+
+    Without `entropy` the last is empty.
+    """
+    blocks = plan.blocks(x.shape[1], x.dtype.itemsize, unrolled=True)
+    tile = partial(Tile, form=form, unrolled=blocks.unrolled)
+    queries, places = scaled(x, y, kappa, form)
+    columns = jnp.concatenate([jnp.ones((y.shape[0], 1), values.dtype), values], axis=1)
+    steps = cut(places, blocks.atoms), cut(b * _LOG2E, blocks.atoms, ABSENT), cut(columns, blocks.atoms)
+
+    def block(xb: Points) -> tuple[Array, Array, Array]:
+        def body(state: Any, step: Any) -> Any:
+            yb, bb, cb = step
+            scores = tile(xb, yb, bb)
+            if entropy:
+                return sum_with_entropy(state, scores, cb), None
+            return (sum_columns(state, scores, cb) if values.shape[1] else sum_weights(state, scores)), None
+
+        first: Any = first_with_entropy if entropy else first_sums
+        state = jax.lax.scan(body, first(xb.shape[0], columns.shape[1], xb.dtype), steps)[0]
+        total = state.sums[0]
+        lse = (state.highest + jnp.log2(total)) / _LOG2E
+        average = (state.sums[1:] / total).T
+        if not entropy:
+            return lse, average, jnp.zeros((xb.shape[0], 0), xb.dtype)
+        # S = log Z − Σ π_j r_j with Z = 1 + Σ' e^r over all but the top: every term positive, nothing cancels
+        return lse, average, (jnp.log1p(state.others) + state.deficit / _LOG2E / total)[:, None]
+
+    lse, average, shannon = over_queries(block, blocks.queries, queries)
+    missing = jnp.isnan(jnp.sum(y) + jnp.sum(b) + kappa) | jnp.isnan(jnp.sum(x, axis=1))
+    lse = jnp.where(missing, jnp.nan, lse)  # the maximum passes over NaN
+    return lse, average, shannon.reshape(x.shape[0] if entropy else 0)
+
+
+def weighted_sum(
+    x: Points, alpha: Array, y: Points, beta: Array, kappa: Scalar, values: Array, *, plan: Plan, form: str
+) -> Float[Array, "m k"]:
+    """Σ_j exp(min(0, α_i + s_ij)) values_j. The exponents are logarithms of Gibbs weights: 0 bounds them in theory."""
+    blocks = plan.blocks(x.shape[1], x.dtype.itemsize, unrolled=False)
+    tile = partial(Tile, form=form, unrolled=blocks.unrolled)
+    queries, places = scaled(x, y, kappa, form)
+    steps = cut(places, blocks.atoms), cut(beta * _LOG2E, blocks.atoms, ABSENT), cut(values, blocks.atoms)
+
+    def block(xb: Points, below: Array) -> Array:
+        def body(sums: Array, step: Any) -> tuple[Array, None]:
+            yb, bb, vb = step
+            scores = tile(xb, yb, bb)
+            table = scores.table(below)
+            return sums + matmul(vb.T, scores.exp2(jnp.where(table < 0, table, 0.0))), None
+
+        return jax.lax.scan(body, jnp.zeros((values.shape[1], xb.shape[0]), values.dtype), steps)[0].T
+
+    result: Array = over_queries(block, blocks.queries, queries, alpha * -_LOG2E)
+    return result
+
+
+def heaviest(
+    x: Points, y: Points, b: Array, kappa: Scalar, *, count: int, plan: Plan, form: str
+) -> Integer[Array, "m count"]:
+    """The indices of the `count` largest scores of every query, largest first; of equals, the first."""
+    blocks = plan.blocks(x.shape[1], x.dtype.itemsize, unrolled=True)
+    tile = partial(Tile, form=form, unrolled=blocks.unrolled)
+    queries, places = scaled(x, y, kappa, form)
+    steps = cut(places, blocks.atoms), cut(b * _LOG2E, blocks.atoms, ABSENT)
+    size = steps[1].shape[1]
+
+    def one(scores: Tile, best: Array, index: Array, first: Array) -> tuple[Array, Array]:
+        for u, s in enumerate(scores.rows()):
+            index = jnp.where(s > best, first + u, index)
+            best = jnp.where(s > best, s, best)
+        return best, index
+
+    def several(scores: Tile, best: Array, index: Array, first: Array) -> tuple[Array, Array]:
+        here = jnp.broadcast_to(first + jnp.arange(size), (best.shape[0], size))
+        best, chosen = jax.lax.top_k(jnp.concatenate([best, scores.table().T], axis=1), count)
+        return best, jnp.take_along_axis(jnp.concatenate([index, here], axis=1), chosen, axis=1)
+
+    def block(xb: Points) -> Array:
+        def body(carry: Any, step: Any) -> Any:
+            best, index, first = carry
+            best, index = (one if count == 1 else several)(tile(xb, *step), best, index, first)
+            return (best, index, first + size), None
+
+        shape = (xb.shape[0],) if count == 1 else (xb.shape[0], count)
+        start = (jnp.full(shape, -jnp.inf, xb.dtype), jnp.zeros(shape, int), jnp.zeros((), int))
+        return jax.lax.scan(body, start, steps)[0][1].reshape(xb.shape[0], count)
+
+    result: Array = over_queries(block, blocks.queries, queries)
+    return result
+
+
+def over_queries(block: Callable[..., Any], size: int, *arrays: Array) -> Any:
+    """`block` over blocks of `size` rows of `arrays`, the results joined and cut to the number of rows."""
+    m = arrays[0].shape[0]
+    if m <= size:
+        return block(*arrays)
+    # padding repeats the last row: a made-up query could overflow, and 0·inf in its cotangent is NaN
+    rest = -m % size
+    whole = (jnp.concatenate([a, jnp.broadcast_to(a[-1:], (rest, *a.shape[1:]))]) for a in arrays)
+    results = jax.lax.map(lambda some: block(*some), tuple(cut(a, size) for a in whole))
+    return jax.tree.map(lambda r: r.reshape(r.shape[0] * r.shape[1], *r.shape[2:])[:m], results)
+
+
+def scaled(x: Points, y: Points, kappa: Scalar, form: str) -> tuple[Points, Points]:
+    """Coordinates in which scores are in units of log 2 and κ is 1."""
+    if form == "product":
+        return x, y * _LOG2E
+    scale = jnp.sqrt(kappa * _LOG2E)
+    return x * scale, y * scale
+
+
+def cut(array: Array, size: int, fill: float = 0.0) -> Array:
+    """`[n, ...]` cut into `[n/size, size, ...]`, padded with `fill`; a short array is one block of its own length."""
+    n = array.shape[0]
+    size = min(size, n)
+    count = -(-n // size)
+    padded = jnp.pad(array, [(0, count * size - n)] + [(0, 0)] * (array.ndim - 1), constant_values=fill)
+    return padded.reshape(count, size, *array.shape[1:])

@@ -1,0 +1,83 @@
+"""Which backend evaluates the log-sum-exp kernels, and in blocks of what size."""
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from ..checks import require
+from ..typing import Array
+
+BACKENDS = ("auto", "reference", "blocked", "pallas")
+DIRECT_DIMENSIONS = 8
+"""Up to here distances are sums of squared differences; beyond, they are expanded into a matrix product."""
+
+
+class Blocks(NamedTuple):
+    """How many queries and atoms meet at a time, and whether the atoms of a step are unrolled."""
+
+    queries: int
+    atoms: int
+    unrolled: bool
+
+
+class Plan(NamedTuple):
+    """How to evaluate: `backend`, the `platform` it runs on, and block sizes where they are not left to the shapes."""
+
+    backend: str
+    platform: str
+    queries: int | None = None
+    atoms: int | None = None
+    interpret: bool = False
+
+    def blocks(self, dimension: int, itemsize: int, *, unrolled: bool) -> Blocks:
+        """Block sizes by shape and device.
+
+        On CPU a block of weights stays in a core's L2 cache: 64 atoms x 2048 queries of float32 are 0.5 MB. Elsewhere a
+        block must be large enough to fill the device.
+        """
+        cpu = self.platform == "cpu"
+        expanded = dimension > DIRECT_DIMENSIONS
+        if not cpu:
+            queries, atoms = 16384, 256
+        elif unrolled:
+            queries, atoms = (1024, 64) if expanded else (2048 if itemsize == 4 else 1024, 32)
+        else:
+            queries, atoms = (1024, 128)
+        return Blocks(self.queries or queries, self.atoms or atoms, cpu)
+
+    def compiler_options(self) -> tuple[tuple[str, str], ...]:
+        """What a program of its own is compiled with: XLA prefers vectors of 256 bits where the CPU has 512."""
+        return (("xla_cpu_prefer_vector_width", "512"),) if self.platform == "cpu" and _has_avx512() else ()
+
+
+def make_plan(
+    backend: str,
+    arrays: Iterable[Array],
+    queries: int | None = None,
+    atoms: int | None = None,
+    *,
+    interpret: bool = False,
+) -> Plan:
+    """The plan for `arrays`: on their device if they are concrete, else on JAX's default device."""
+    require(backend in BACKENDS, f"`backend` must be among {', '.join(BACKENDS)}; got {backend!r}.")
+    for name, size in (("queries_per_block", queries), ("atoms_per_block", atoms)):
+        require(size is None or size >= 1, f"`{name}` must be >= 1; got {size}. Leave it out to follow the device.")
+    platforms = [p for a in arrays if not isinstance(a, jax.core.Tracer) for p in {d.platform for d in a.devices()}]
+    platform = platforms[0] if platforms else jax.default_backend()
+    if backend == "auto":
+        backend = "blocked" if platform == "cpu" else "pallas"
+    require(
+        backend != "pallas" or platform != "cpu" or interpret,
+        "`backend` = 'pallas' needs a GPU or a TPU; the arrays are on a CPU. Use 'blocked', or `interpret` = True to "
+        "check the Pallas kernels slowly.",
+    )
+    return Plan(backend, platform, queries, atoms, interpret)
+
+
+@cache
+def _has_avx512() -> bool:
+    path = Path("/proc/cpuinfo")
+    return path.exists() and "avx512f" in path.read_text()

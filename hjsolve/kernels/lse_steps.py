@@ -1,0 +1,153 @@
+"""What one block of atoms adds to the running sums of one block of queries, under an online maximum.
+
+A step takes and returns a state: the highest score so far `[Q]` and sums of weights relative to it, laid out
+`[columns, Q]`. On CPU the atoms of a step are unrolled, so that XLA fuses the step into one loop for the maximum and
+one for the weights. The two loops compute the scores twice on purpose, from differences of opposite sign: a common
+subexpression would be written to memory, which costs more. Other devices get whole-block reductions.
+"""
+
+from functools import reduce
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..typing import Array, Float, Points
+from .exp2 import exp2_below_zero
+from .lse_plan import DIRECT_DIMENSIONS
+
+ABSENT = -1e30
+"""The score of padding: finite, so that no inf − inf arises, and below every real score."""
+
+
+class Tile(NamedTuple):
+    """The scores of a block of queries x `[Q, d]` and a block of atoms y `[A, d]` with biases b `[A]`.
+
+    `b_j − |x_i − y_j|²` for the form "distance", `b_j + x_i·y_j` for "product": constants are scaled into x, y and b,
+    and the unit is log 2.
+    """
+
+    x: Points
+    y: Points
+    b: Float[Array, "A"]
+    form: str
+    unrolled: bool
+
+    def table(self, below: Array | float = 0.0) -> Float[Array, "A Q"]:
+        """All scores, less `below` `[Q]`."""
+        x, y, bias = self.x, self.y, self.b[:, None] - below
+        axes = range(x.shape[1])
+        if self.form == "product":
+            if x.shape[1] > DIRECT_DIMENSIONS:
+                return matmul(y, x.T) + bias
+            return reduce(lambda s, k: s + x[:, k] * y[:, k, None], axes, bias)
+        if x.shape[1] > DIRECT_DIMENSIONS:
+            return matmul(2 * y, x.T) + (bias - jnp.sum(y * y, axis=1)[:, None] - jnp.sum(x * x, axis=1))
+        return reduce(lambda s, k: s - (x[:, k] - y[:, k, None]) ** 2, axes, bias)
+
+    def rows(self, below: Array | float = 0.0, *, flip: bool = False) -> list[Float[Array, "Q"]]:
+        """`table` as a list, one expression a row; `flip` changes signs in a way that changes no bit of a score."""
+        x, y = self.x, self.y
+        if x.shape[1] > DIRECT_DIMENSIONS:
+            return list(self.table(below))
+        columns = [-x[:, k] if flip else x[:, k] for k in range(x.shape[1])]
+        rows = []
+        for u in range(self.b.shape[0]):
+            s = self.b[u] - below
+            for k, column in enumerate(columns):
+                place = -y[u, k] if flip else y[u, k]
+                s = s + column * place if self.form == "product" else s - (column - place) ** 2
+            rows.append(s)
+        return rows
+
+    def highest(self, before: Float[Array, "Q"]) -> Float[Array, "Q"]:
+        """The maximum of `before` and all scores; NaN scores are passed over."""
+        if not self.unrolled:
+            return jnp.maximum(before, jnp.max(self.table(), axis=0))
+        # a select is one instruction on CPU, where a maximum that hands NaN on takes four
+        return reduce(lambda top, s: jnp.where(s > top, s, top), self.rows(flip=True), before)
+
+    def exp2(self, s: Array) -> Array:
+        """2^s for s <= 0."""
+        return exp2_below_zero(s) if self.unrolled else jnp.exp2(s)
+
+
+class Sums(NamedTuple):
+    """The highest score `[Q]` and the weighted sums of columns `[k, Q]`, the first column all ones."""
+
+    highest: Float[Array, "Q"]
+    sums: Float[Array, "k Q"]
+
+
+def sum_weights(state: Sums, tile: Tile) -> Sums:
+    """Σ_j w_j alone, in registers."""
+    new = tile.highest(state.highest)
+    total = state.sums[0] * tile.exp2(state.highest - new)
+    if tile.unrolled:
+        total = reduce(lambda t, s: t + tile.exp2(s), tile.rows(new), total)
+    else:
+        total = total + jnp.sum(tile.exp2(tile.table(new)), axis=0)
+    return Sums(new, total[None])
+
+
+def sum_columns(state: Sums, tile: Tile, columns: Float[Array, "A k"]) -> Sums:
+    """Σ_j w_j columns_j: the weights of the block, then a matrix product."""
+    new = tile.highest(state.highest)
+    weights = tile.exp2(tile.table(new))
+    return Sums(new, state.sums * tile.exp2(state.highest - new) + matmul(columns.T, weights))
+
+
+class SumsAndEntropy(NamedTuple):
+    """`Sums`, the sum of all weights but the top one, and Σ_j w_j (highest − s_j)."""
+
+    highest: Float[Array, "Q"]
+    sums: Float[Array, "k Q"]
+    others: Float[Array, "Q"]
+    deficit: Float[Array, "Q"]
+
+
+def sum_with_entropy(state: SumsAndEntropy, tile: Tile, columns: Float[Array, "A k"]) -> SumsAndEntropy:
+    """`sum_columns` with what an entropy needs that is accurate relative to itself.
+
+    The top weight 1 is left out of `others`, so that log1p(others) keeps its digits when they are tiny. Which weight is
+    the top one is not decided by equality: a lone weight above 1/2 is.
+    """
+    new = tile.highest(state.highest)
+    fall = state.highest - new
+    shrink = tile.exp2(fall)
+    scores = tile.table(new)
+    weights = tile.exp2(scores)
+    if tile.unrolled:
+        far_sum = sum(jnp.where(w >= 0.5, 0.0, w) for w in weights)
+        deficit = -sum(w * s for w, s in zip(weights, tile.rows(new), strict=True))
+    else:
+        far_sum = jnp.sum(jnp.where(weights >= 0.5, 0.0, weights), axis=0)
+        deficit = -jnp.sum(weights * scores, axis=0)
+    added = matmul(columns.T, weights)
+    near_sum = added[0] - far_sum
+    risen = fall < 0
+    lone = near_sum < 1.25
+    near_others = jnp.where(risen, jnp.where(lone, 0.0, near_sum - 1), near_sum)
+    return SumsAndEntropy(
+        new,
+        state.sums * shrink + added,
+        jnp.where(risen, (state.others + 1) * shrink, state.others) + far_sum + near_others,
+        # w(−r) with r lower by `fall` for every earlier weight, the earlier top among them
+        shrink * (state.deficit - fall * jnp.where(risen, state.others + 1, 0.0)) + deficit,
+    )
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """The product in full precision on every device."""
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
+def first_sums(rows: int, columns: int, dtype: np.dtype) -> Sums:
+    """No atom seen yet."""
+    return Sums(jnp.full(rows, ABSENT, dtype), jnp.zeros((columns, rows), dtype))
+
+
+def first_with_entropy(rows: int, columns: int, dtype: np.dtype) -> SumsAndEntropy:
+    """No atom seen yet."""
+    return SumsAndEntropy(*first_sums(rows, columns, dtype), jnp.zeros(rows, dtype), jnp.zeros(rows, dtype))

@@ -1,0 +1,225 @@
+"""One axis of the heat kernel on a tensor grid, as a log-sum-exp over nodes: the d passes of the exact propagator.
+
+A pass maps v on `n_s` source nodes to `log Σ_j exp(v_j + k_ij)` on `n_t` targets, for many lines at once; the kernel k
+is shared by all lines. Chunks of sources are multiplied as matrices in the linear domain, every chunk with a scale of
+its own for each target and line, so that v may vary by e^60 within a chunk (e^600 in float64) and without limit over
+the axis; a chunk that exceeds this is summed in the log domain, and one that no target can feel is skipped.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..typing import Array, Float
+
+Kernel: TypeAlias = Callable[[Array, Array], tuple[Array, Array]]
+"""`(i, j) -> (k_ij, ∂k_ij)`: the log kernel between target i and source j, and its derivative in the target."""
+
+_CHUNK = 32
+_BLOCK = 2**18
+"""Targets times lines that are summed at once: accumulators of 1 MB in float32, which caches hold."""
+_ABSENT = -1e30
+_SAMPLED = 4
+_TRUSTED = 50.0
+"""Largest distance of a log-sum-exp from its reference."""
+
+
+class Pass(NamedTuple):
+    """What one axis gives: the log-sum-exp `[n_t, L]`, Gibbs averages `[f + 1, n_t, L]`, and how well nodes resolve it.
+
+    The averages are those of the given fields, then the derivative of `lse` along the axis, which is an average too.
+    `coarsening` `[2]` is the largest relative change of the sum on leaving out every second node, and three of four.
+    """
+
+    lse: Float[Array, "n L"]
+    averages: Float[Array, "f n L"]
+    coarsening: Float[Array, "2"]
+
+
+def heat_kernel(x: Array, y: Array, kappa: Array, period: Array | None) -> Kernel:
+    """−κ(x_i − y_j)² for uniform nodes x and y, or the periodic kernel, where x is y or every k-th node of it.
+
+    Indices beyond the ends continue the nodes.
+    """
+    if period is None:
+        dx, dy = _spacing(x), _spacing(y)
+
+        def free(i: Array, j: Array) -> tuple[Array, Array]:
+            r = (x[0] - y[0]) + i * dx - j * dy
+            return -kappa * r**2, -2 * kappa * r
+
+        return free
+    n = y.shape[0]
+    log_theta, slope = periodic_kernel(period / n * jnp.arange(n), kappa, period)
+
+    def periodic(i: Array, j: Array) -> tuple[Array, Array]:
+        k = jnp.mod(i * (n // x.shape[0]) - j, n)
+        return log_theta[k], slope[k]
+
+    return periodic
+
+
+def periodic_kernel(r: Array, kappa: Array, period: Array) -> tuple[Array, Array]:
+    """`log Σ_m exp(−κ(r + mP)²)` and its derivative in r, to round-off for every κ > 0.
+
+    Images are summed while the kernel is narrow, κP² > 4, and its Fourier series beyond; both converge fast there.
+    """
+    r = r - period * jnp.round(r / period)
+    narrow = kappa * period**2 > 4.0
+    direct = jnp.where(narrow, kappa, 4.0 / period**2)
+    images = np.arange(-4, 5).reshape((-1,) + (1,) * r.ndim)
+    places = r + images * period
+    relative = jnp.exp(-direct * (places**2 - r**2))
+    total = jnp.sum(relative, axis=0)
+    log_direct = jnp.log(total) - direct * r**2
+    slope_direct = -2 * direct * jnp.sum(relative * places, axis=0) / total
+    spread = jnp.where(narrow, 4.0 / period**2, kappa)
+    waves = jnp.arange(1, 6, dtype=r.dtype).reshape((-1,) + (1,) * r.ndim)
+    decay = jnp.exp(-((np.pi * waves) ** 2) / (spread * period**2))
+    angle = 2 * np.pi * waves * r / period
+    series = 1 + 2 * jnp.sum(decay * jnp.cos(angle), axis=0)
+    log_series = jnp.log(series) + 0.5 * jnp.log(np.pi / spread) - jnp.log(period)
+    slope_series = -4 * np.pi / period * jnp.sum(decay * waves * jnp.sin(angle), axis=0) / series
+    return jnp.where(narrow, log_direct, log_series), jnp.where(narrow, slope_direct, slope_series)
+
+
+def sum_over_nodes(
+    v: Float[Array, "n L"], fields: Float[Array, "f n L"], kernel: Kernel, measured: tuple[Array, Array]
+) -> Pass:
+    """`log Σ_j exp(v_j + k_ij)` for a block of lines (about a thousand), and Gibbs averages of `fields`, and its slope.
+
+    `measured` (`[n_t]`, `[L]` booleans) says for which targets and lines `coarsening` is taken. Cost n_s n_t L
+    multiply-adds for each output.
+    """
+    return _Sums(kernel, v.shape[0], measured[0].shape[0]).lines(v, fields, *measured)
+
+
+class _Sums(NamedTuple):
+    """The sums of one block of lines."""
+
+    kernel: Kernel
+    sources: int
+    targets: int
+
+    def lines(self, v: Array, fields: Array, target_mask: Array, line_mask: Array) -> Pass:
+        n, lanes = v.shape
+        f, size = fields.shape[0], min(_CHUNK, n)
+        short = -n % size
+        v = jnp.pad(v, ((0, short), (0, 0)), constant_values=_ABSENT)
+        fields = jnp.pad(fields, ((0, 0), (0, short), (0, 0)))
+        chunks = v.reshape(-1, size, lanes)
+        top = jax.lax.stop_gradient(jnp.max(chunks, axis=1))
+        weights = jnp.exp(chunks - top[:, None])
+        columns = jnp.moveaxis(fields.reshape(f, *chunks.shape), 0, 2).reshape(len(chunks), size, f * lanes)
+        packed = (jnp.arange(len(chunks)), chunks, top, weights, columns)
+        height = min(self.targets, max(_CHUNK, _BLOCK // (lanes * (1 + f))))
+        blocks = -(-self.targets // height)
+        mask = jnp.pad(target_mask, (0, blocks * height - self.targets)).reshape(blocks, height)
+
+        def at(block: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+            first, here = block
+            sums, averaged, reference = self.block(first + jnp.arange(height), v, packed, f)
+            total = jnp.maximum(sums[0], jnp.finfo(v.dtype).tiny)  # 0 only where the reference lies: not trusted below
+            averages = jnp.concatenate([averaged, sums[1:2]]) / total
+            change = _coarsening(jax.lax.stop_gradient(sums), here[:, None] & line_mask)
+            return reference + jnp.log(total), averages, change
+
+        if blocks == 1:
+            return Pass(*at((jnp.zeros((), int), mask[0])))
+        lse, averages, change = jax.lax.map(at, (height * jnp.arange(blocks), mask))
+        lse = lse.reshape(-1, lanes)[: self.targets]
+        averages = jnp.moveaxis(averages, 0, 1).reshape(f + 1, blocks * height, lanes)[:, : self.targets]
+        return Pass(lse, averages, jnp.max(change, axis=0))
+
+    def block(self, i: Array, v: Array, packed: Any, f: int) -> tuple[Array, Array, Array]:
+        """Sums relative to e^reference for a block of targets: plain, with its slope, with waves; and of fields."""
+        dtype, (height, lanes) = v.dtype, (i.shape[0], v.shape[1])
+        reference = self._reference(i, v)
+        kept = -2.5 * float(np.log(jnp.finfo(dtype).eps))
+        skip, safe = -kept, (600.0 if dtype == jnp.float64 else 60.0)
+
+        def body(carry: Any, chunk: Any) -> Any:
+            number, own, top, weights, columns = chunk
+            size = own.shape[0]
+            j = number * size + jnp.arange(size)
+            log_kernel, slope = self.kernel(i[:, None], j[None, :])
+            highest = jax.lax.stop_gradient(jnp.max(log_kernel, axis=1))
+            scale = top + highest[:, None] - reference
+            coefficients = self._coefficients(j, slope)
+
+            def add_product(carry: Any) -> Any:
+                sums, averaged = carry
+                matrix = jnp.exp(log_kernel - highest[:, None])
+                stack = (coefficients * matrix).reshape(-1, size)
+                factor = jnp.exp(scale)
+                sums = sums + _matmul(stack, weights).reshape(-1, height, lanes) * factor
+                if f == 0:
+                    return sums, averaged
+                product = _matmul(matrix, (jnp.reshape(columns, (size, f, lanes)) * weights[:, None]).reshape(size, -1))
+                product = jnp.moveaxis(product.reshape(height, f, lanes), 1, 0)
+                return sums, averaged + product * factor
+
+            def add_terms(carry: Any) -> Any:
+                def add(carry: Any, source: Any) -> Any:
+                    sums, averaged = carry
+                    value, log_column, coefficient, column = source
+                    term = jnp.exp(jnp.minimum(value + log_column[:, None] - reference, safe))
+                    sums = sums + coefficient[:, :, None] * term
+                    return (sums, averaged + jnp.reshape(column, (f, 1, lanes)) * term), None
+
+                sources = (own, log_kernel.T, jnp.moveaxis(coefficients, 2, 0), columns)
+                return jax.lax.scan(add, carry, sources)[0]
+
+            most = jnp.max(scale)
+            choice = (most > skip).astype(int) + (most > safe).astype(int)
+            return jax.lax.switch(choice, [lambda carry: carry, add_product, add_terms], carry), None
+
+        rows = self._coefficients(jnp.zeros(1, int), jnp.zeros((height, 1), dtype)).shape[0]
+        start = (jnp.zeros((rows, height, lanes), dtype), jnp.zeros((f, height, lanes), dtype))
+        sums, averaged = jax.lax.scan(body, start, packed)[0]
+        return sums, averaged, reference
+
+    def _reference(self, i: Array, v: Array) -> Array:
+        """The largest term, roughly: from every fourth source, at every fourth target. Any nearby scale will do."""
+        j = jnp.arange(0, self.sources, _SAMPLED)
+        log_kernel, _ = self.kernel(i[::_SAMPLED, None] + (_SAMPLED - 1) // 2, j[None, :])
+
+        def body(best: Array, source: tuple[Array, Array]) -> tuple[Array, None]:
+            value, column = source
+            return jnp.maximum(best, value + column[:, None]), None
+
+        start = jnp.full((log_kernel.shape[0], v.shape[1]), _ABSENT, v.dtype)
+        sampled = (v[: self.sources : _SAMPLED], log_kernel.T)
+        best = jax.lax.scan(body, start, sampled, unroll=8)[0]
+        return jax.lax.stop_gradient(jnp.repeat(best, _SAMPLED, axis=0)[: i.shape[0]])
+
+    def _coefficients(self, j: Array, slope: Array) -> Float[Array, "q n_t B"]:
+        """1, the kernel's slope, and waves that measure the aliasing errors of spacings 2h and 4h."""
+        n = self.sources
+        rows = [jnp.ones_like(slope), slope]
+        for turns in (round(n / 2) / n, round(n / 4) / n) if n % 2 else (0.5, 0.25):
+            angle = (2 * np.pi * turns * j).astype(slope.dtype)
+            rows += [jnp.broadcast_to(wave(angle), slope.shape) for wave in (jnp.cos, jnp.sin)]
+        return jnp.stack(rows)
+
+
+def _coarsening(sums: Array, mask: Array) -> Float[Array, "2"]:
+    """|F(1/2h)| and 2|F(1/4h)| relative to F(0), F the Fourier transform of the integrand: what coarser nodes alias."""
+    total = jnp.maximum(sums[0], jnp.finfo(sums.dtype).tiny)
+    half = jnp.sqrt(sums[2] ** 2 + sums[3] ** 2) / total
+    quarter = 2 * jnp.sqrt(sums[4] ** 2 + sums[5] ** 2) / total
+    # far above its reference a sum was clipped, far below it has underflowed
+    trusted = jnp.abs(jnp.log(total)) < _TRUSTED
+    worst = [jnp.max(jnp.where(mask, jnp.where(trusted, change, jnp.inf), 0.0)) for change in (half, quarter)]
+    return jnp.stack(worst)
+
+
+def _spacing(nodes: Array) -> Array:
+    return (nodes[-1] - nodes[0]) / (nodes.shape[0] - 1)
+
+
+def _matmul(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)

@@ -1,0 +1,107 @@
+"""The forward paths of a backward equation: dX = σ(T−s, X) dW, and what Y gains along them."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ...checks import concrete, require
+from ...problem import Problem
+from ...problem.hopf_cole import check_periodic_data, on_domain
+from ...problem.initials import Atoms
+from ...problem.viscosities import Numerical
+from ...typing import Array, Float, Points, PRNGKeyArray
+
+
+class ForwardPaths(NamedTuple):
+    """Places `[steps + 1, b, d]`, the noise σΔW `[steps, b, d]`, g at the ends `[b]`, and ∇g at all places."""
+
+    places: Array
+    noise: Array
+    data: Array
+    slopes: Array
+
+
+def check_forward(problem: Problem, method: str) -> None:
+    """Raise `ValueError` for problems without paths or without data at their ends."""
+    require(
+        not isinstance(problem.initial, Atoms),
+        f"{method} needs `initial` to be a function; got Atoms, which are singular at t = 0. Use HopfCole.",
+    )
+    require(
+        not isinstance(problem.viscosity, Numerical),
+        "`viscosity` depends on ∇u and has no particle noise. Use the problem's own.",
+    )
+    check_periodic_data(problem, method)
+
+
+def require_trained(method: Any, problem: Problem, horizon: Array | None) -> None:
+    """Raise `ValueError` for a method without weights, or with weights for another horizon."""
+    name = type(method).__name__
+    require(
+        horizon is not None,
+        f"{name} is not trained. Use `method, history = hj.fit(problem, method, hj.Recipe(...), key=key)` first.",
+    )
+    trained, wanted = concrete(horizon), concrete(problem.horizon)
+    if trained is not None and wanted is not None:
+        require(
+            abs(trained - wanted) <= 1e-5 * abs(trained),
+            f"`horizon` must be {trained:g}, which this {name} was trained for; got {wanted:g}. Train another one.",
+        )
+
+
+def at_zero(network: eqx.nn.MLP) -> eqx.nn.MLP:
+    """The network with its last layer at zero: it starts from the output 0."""
+    last = network.layers[-1]
+    return eqx.tree_at(lambda m: (m.layers[-1].weight, m.layers[-1].bias), network, (0 * last.weight, 0 * last.bias))
+
+
+def forward_paths(problem: Problem, start: Points, steps: int, key: PRNGKeyArray) -> ForwardPaths:
+    """Euler-Maruyama paths from `start` `[b, d]` (exact for constant viscosity), with the data at their ends."""
+    assert not isinstance(problem.initial, Atoms)
+    viscosity, domain = problem.viscosity, problem.domain
+    horizon = jnp.asarray(problem.horizon)
+    dt = horizon / steps
+    shape = eqx.filter_eval_shape(viscosity.root, horizon, start[0]).shape
+    normals = jax.random.normal(key, (steps, start.shape[0], shape[1]), start.dtype)
+
+    def move(x: Points, inputs: tuple[Array, Array]) -> tuple[Points, tuple[Points, Points]]:
+        n, xi = inputs
+        noise = jnp.sqrt(dt) * jax.vmap(lambda x, z: viscosity.root(horizon - n * dt, x) @ z)(domain.wrap(x), xi)
+        return x + noise, (x + noise, noise)
+
+    _, (later, noise) = jax.lax.scan(move, start, (jnp.arange(steps).astype(start.dtype), normals))
+    places = jnp.concatenate([start[None], later])
+    g = on_domain(problem.initial, domain)
+    return ForwardPaths(places, noise, jax.vmap(g)(places[-1]), jax.vmap(jax.vmap(jax.grad(g)))(places))
+
+
+def gains(problem: Problem, paths: ForwardPaths, z: Float[Array, "n b d"]) -> Float[Array, "steps b"]:
+    """∫H ds + ∫Z·σ dW over each step, from ∇u at all places `[steps + 1, b, d]`: trapezoid rule for H."""
+    dt, places = _nodes(problem, paths)
+    rates = jax.vmap(problem.hamiltonian)(*places, jnp.swapaxes(z, 1, 2))
+    return dt / 2 * (rates[:-1] + rates[1:]) + jnp.sum(z[:-1] * paths.noise, axis=2)
+
+
+def projected_gains(problem: Problem, paths: ForwardPaths, z: Float[Array, "n b d"]) -> Float[Array, "steps b"]:
+    """The same where Z_n is trained by least squares on the noise, differentiable in Z·σ dW alone.
+
+    Such a Z_n is the mean of ∇u over its step and not its value at t_n, so half a step's change of Z is taken back:
+    −(dt/2) ∂H/∂p·(Z_{n+1} − Z_n). Derivatives through H would move Z by O(dt) once more, to cancel noise that a
+    discrete integral can not.
+    """
+    dt, (times, inside) = _nodes(problem, paths)
+    frozen = jax.lax.stop_gradient(z)
+    velocity = jax.vmap(problem.hamiltonian.velocity)(times[:-1], inside[:-1], jnp.swapaxes(frozen[:-1], 1, 2))
+    ahead = jnp.sum(jnp.swapaxes(velocity, 1, 2) * (frozen[1:] - frozen[:-1]), axis=2)
+    noise = jnp.sum((z - frozen)[:-1] * paths.noise, axis=2)
+    return gains(problem, paths, frozen) + noise - dt / 2 * ahead
+
+
+def _nodes(problem: Problem, paths: ForwardPaths) -> tuple[Array, tuple[Array, Array]]:
+    """The time step, the times T − s `[steps + 1]` and the places inside the domain `[steps + 1, d, b]`."""
+    steps = paths.noise.shape[0]
+    horizon = jnp.asarray(problem.horizon)
+    times = horizon * (1 - jnp.arange(steps + 1).astype(paths.noise.dtype) / steps)
+    return horizon / steps, (times, jnp.swapaxes(problem.domain.wrap(paths.places), 1, 2))

@@ -1,0 +1,240 @@
+"""The Hopf-Lax formula: the viscosity solution for convex H(p) without viscosity, one minimisation per point."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ...checks import check_range, counts, require
+from ...problem import Problem
+from ...problem.hamiltonians.base import AbstractHamiltonian, Proximable
+from ...problem.hopf_cole import check_periodic_data, on_domain
+from ...problem.initials import Atoms
+from ...results import RESULTS
+from ...typing import Array, Float, Function, Point, Points, PRNGKeyArray, Scalar
+from ..base import AbstractRepresentation, Evaluation
+from .control import Control, control_form
+from .inviscid import default_tolerance, poison, require_inviscid, value_and_slope
+from .kinks import MOST_CONTROLS, compass, hull_certificate
+from .lowest_atom import lowest_atom
+from .panoc import Minimum, panoc
+from .starts import map_blocks, sampled_reach, spread
+
+_SCREENED = 16
+"""Places tried per start."""
+_REACH_SAMPLES = 256
+_SCREENING_STEP = 1e-2
+
+
+class Starts(eqx.Module):
+    """Relative places: `controls` `[n, size]` where searches may begin, `samples` `[k, d]` that measure the reach."""
+
+    controls: Float[Array, "n size"]
+    samples: Points
+
+
+class _Found(NamedTuple):
+    """The best control, its velocity, u, the gradient p, the gap, the share of starts that agree, the iterations."""
+
+    a: Array
+    v: Points
+    u: Array
+    p: Points
+    gap: Array
+    agreement: Array
+    iterations: Array
+
+
+class HopfLax(AbstractRepresentation):
+    """u(t, x) = min_y g(y) + t L((x − y)/t), the solution of `u_t + H(∇u) = 0` for convex H.
+
+    H is `Quadratic`, `Power`, `Eikonal`, `Norm`, `Polyhedral` or `ConvexSeparable`: convex, free of t and x, with a
+    proximal map of L (which may be the indicator of a ball, a box, ...). g is any Lipschitz function, to d = 1000 and
+    more where it is smooth; it may have kinks (at the minimiser) for d <= 6. `Atoms` are served too:
+    u = min_j g_j + tL((x − y_j)/t), +inf (so `RESULTS.nonfinite`) where no atom is within reach.
+
+    Each point runs `starts` searches by accelerated forward-backward steps (PANOC) in the velocity v = (x − y)/t, each
+    begun at the best of 16 places per start within the reach of the data's slopes, and keeps the lowest. Convex data
+    need one start. For other data only the best of the starts is known: a narrow well may be missed.
+
+    **Certificate.** With p = ∇g(y), `stats["gap"]` `[m]` is t[L(v) + H(p)] − p·(x − y) >= 0 (Fenchel-Young). For
+    convex g the error of u is at most this; otherwise it vanishes at stationary points alone. A gap above
+    `tolerance`·(1 + |u|) (default 4e-11 in float64, 2e-5 in float32) is `RESULTS.not_converged`. At a kink of g, p is
+    an average of gradients around y. `stats["agreement"]` `[m]` is the share of starts that reach the same u: below 1
+    the data are not convex. `stats["iterations"]` `[m]` counts those of the best search (limit `max_iterations`).
+
+    **Derivatives.** The gradient is p. u is differentiable once in t, x and the parameters of H and g, at the fixed
+    minimiser (envelope theorem): ∂u/∂t = −H(p). The minimiser itself is held, so that second derivatives, and
+    derivatives of the gradient, are not provided: do not use the zeros that come out.
+
+    On a `Box` this is the Cauchy problem on R^d; periodic axes continue the data periodically. Cost per point and
+    start: two evaluations of g and ∇g an iteration, typically 10 to 60 iterations; memory O(m d + starts d).
+    Raises `ValueError` for other H and for viscosity. Sources: Evans, *PDE*, 3.3.2; Darbon & Osher 2016,
+    arXiv 1605.01799; Chow, Darbon, Osher & Yin 2019, doi:10.1016/j.jcp.2019.01.051.
+    """
+
+    starts: int = eqx.field(static=True)
+    max_iterations: int = eqx.field(static=True)
+    tolerance: Array | None
+
+    def __init__(self, starts: int = 8, max_iterations: int = 500, tolerance: float | None = None):
+        for name, value in (("starts", starts), ("max_iterations", max_iterations)):
+            number = counts(name, value)
+            require(isinstance(number, int) and number >= 1, f"`{name}` must be a number >= 1; got {value}.")
+        self.starts, self.max_iterations = int(starts), int(max_iterations)
+        self.tolerance = None if tolerance is None else jnp.asarray(tolerance, float)
+        if tolerance is not None:
+            check_range("tolerance", tolerance, above=0.0, remedy="None is the precision's own limit.")
+
+    def check(self, problem: Problem) -> None:
+        """Refuse viscosity, H that is not convex or depends on t or x, and atoms or growing data on a torus."""
+        require_inviscid(problem, "HopfLax")
+        hamiltonian = problem.hamiltonian
+        require(
+            isinstance(hamiltonian, Proximable),
+            f"HopfLax needs a convex `hamiltonian` of p alone: Quadratic, Power, Eikonal, Norm, Polyhedral or "
+            f"ConvexSeparable; got {type(hamiltonian).__name__}. For convex data and any H(p) use Hopf; for H that "
+            "depends on t or x use Characteristics or hj.methods.grid.FiniteDifference.",
+        )
+        require(
+            not (isinstance(problem.initial, Atoms) and any(problem.domain.periodic)),
+            "`domain` must not be periodic for Atoms, which live on R^d. Give a Box, or a function as data.",
+        )
+        check_periodic_data(problem, "HopfLax")
+
+    def prepare(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> Starts:
+        """Where the searches begin, relative to the reach."""
+        first, second = jax.random.split(jax.random.key(0) if key is None else key)
+        d = problem.dimension
+        size = _control(problem).size
+        return Starts(spread(first, _SCREENED * (self.starts - 1), size), spread(second, _REACH_SAMPLES, d))
+
+    def evaluate(
+        self, problem: Problem, t: Scalar, state: Starts, points: Points | None, *, key: PRNGKeyArray | None = None
+    ) -> Evaluation:
+        """U and ∇u at `points`; at t = 0 the data themselves (+inf for Atoms, which are singular)."""
+        assert points is not None, "HopfLax has no nodes; solve() refuses points=None"
+        positive = t > 0
+        time = jnp.where(positive, t, 1.0)
+        hamiltonian, initial = problem.hamiltonian, problem.initial
+        if isinstance(initial, Atoms):
+            u, gradient = lowest_atom(hamiltonian, initial, time, points)
+            return Evaluation(jnp.where(positive, poison(problem, u), jnp.inf), gradient, RESULTS.successful, {})
+        arrays, rest = eqx.partition((problem, time, points), eqx.is_array)
+        held, held_time, held_points = eqx.combine(jax.lax.stop_gradient(arrays), rest)
+        found = jax.lax.stop_gradient(self._minimise(held, held_time, state, held_points))
+        g = on_domain(initial, problem.domain)
+        u = _envelope(hamiltonian, g, time, points, found)
+        value, slope = jax.vmap(value_and_slope(g))(points)
+        u, gradient = jnp.where(positive, u, value), jnp.where(positive[None], found.p, slope)
+        gap = jnp.where(positive, found.gap, 0.0)
+        converged = gap <= self._tolerance(u) * (1 + jnp.abs(u))
+        result = RESULTS.where(jnp.all(converged), RESULTS.successful, RESULTS.not_converged)
+        stats = {"gap": gap, "agreement": found.agreement, "iterations": found.iterations}
+        return Evaluation(poison(problem, u), gradient, result, stats)
+
+    def equation(self, problem: Problem, state: Starts | None = None) -> Problem:
+        """The problem itself."""
+        return problem
+
+    def _tolerance(self, like: Array) -> Scalar:
+        return default_tolerance(like) if self.tolerance is None else self.tolerance.astype(like.dtype)
+
+    def _minimise(self, problem: Problem, t: Scalar, state: Starts, points: Points) -> _Found:
+        control = _control(problem)
+        g = on_domain(problem.initial, problem.domain)  # type: ignore[arg-type]
+        data = value_and_slope(g)
+        lower = jnp.minimum(jnp.asarray(problem.domain.lower), jnp.min(points, axis=0))
+        upper = jnp.maximum(jnp.asarray(problem.domain.upper), jnp.max(points, axis=0))
+        scale = jnp.ones(control.size, points.dtype)
+        if self.starts > 1 and control.size == problem.dimension:
+            fastest = lambda y: t * jax.vmap(lambda z: control.best(data(z)[1]))(y)
+            low, high = sampled_reach(fastest, lower, upper, state.samples)
+            scale = jnp.maximum(high - upper, lower - low) / t
+        candidates = state.controls * scale
+
+        def block(xs: Points) -> _Found:
+            results = jax.vmap(lambda x: self._search(control, data, t, x, candidates))(xs)
+            if control.size > MOST_CONTROLS:
+                return results
+            rough = results.gap > self._tolerance(results.u) * (1 + jnp.abs(results.u))
+
+            def polish() -> _Found:
+                polished = jax.vmap(lambda x, r: _at_kink(control, data, t, x, r))(xs, results)
+                return jax.tree.map(
+                    lambda new, old: jnp.where(rough.reshape((-1,) + (1,) * (new.ndim - 1)), new, old),
+                    polished,
+                    results,
+                )
+
+            return jax.lax.cond(jnp.any(rough), polish, lambda: results)
+
+        return map_blocks(block, points, self.starts)
+
+    def _search(self, control: Control, data: Function, t: Scalar, x: Point, candidates: Array) -> _Found:
+        objective = _objective(control, data, t, x)
+        begins = jnp.concatenate(
+            [control.best(data(x)[1])[None], jnp.zeros((1, control.size), x.dtype), candidates]
+        )
+        heights = jax.vmap(lambda a: _height(control, objective, a, jnp.asarray(_SCREENING_STEP, x.dtype)))(begins)
+        heights = jnp.where(jnp.isfinite(heights), heights, jnp.inf)
+        begins = begins[jax.lax.top_k(-heights, self.starts)[1]]
+        tolerance = self._tolerance(x)
+        precise = jnp.sqrt(jnp.finfo(x.dtype).eps)
+
+        def finished(value: Scalar, gap: Scalar, residual: Array, gradient: Array) -> Array:
+            closed = t * gap <= 0.1 * tolerance * (1 + jnp.abs(t * value))
+            return closed & (jnp.max(jnp.abs(residual)) <= precise * (1 + jnp.max(jnp.abs(gradient))))
+
+        def run(a: Array) -> Minimum:
+            return panoc(objective, control.proximal, control.conjugate, a, finished, self.max_iterations)
+
+        ends = jax.vmap(run)(begins)
+        values = jnp.where(jnp.isfinite(ends.value), ends.value, jnp.inf)
+        best = jnp.argmin(values)
+        u = t * values
+        agree = jnp.mean(u <= u[best] + jnp.sqrt(tolerance) * (1 + jnp.abs(u[best])))
+        v = control.steer(ends.z[best])
+        return _Found(ends.z[best], v, u[best], data(x - t * v)[1], t * ends.gap[best], agree, ends.iterations[best])
+
+
+def _control(problem: Problem) -> Control:
+    hamiltonian = problem.hamiltonian
+    assert isinstance(hamiltonian, Proximable)
+    return control_form(hamiltonian, problem.dimension)
+
+
+def _objective(control: Control, data: Function, t: Scalar, x: Point) -> Function:
+    """a ↦ g(x − tBa)/t and its gradient −Bᵀ∇g."""
+    pull = jax.linear_transpose(control.steer, jax.ShapeDtypeStruct((control.size,), x.dtype))
+
+    def smooth(a: Array) -> tuple[Scalar, Array]:
+        value, p = data(x - t * control.steer(a))
+        return value / t, -pull(p)[0]
+
+    return smooth
+
+
+def _height(control: Control, objective: Function, a: Array, step: Scalar) -> Scalar:
+    z, cost = control.proximal(a, step)
+    return objective(z)[0] + cost
+
+
+def _at_kink(control: Control, data: Function, t: Scalar, x: Point, found: _Found) -> _Found:
+    """The search taken on without gradients, from where it stopped at a kink of g."""
+    objective = _objective(control, data, t, x)
+    one = jnp.ones((), x.dtype)
+    a = compass(lambda a: _height(control, objective, a, one), found.a, 0.25 * (1 + jnp.max(jnp.abs(found.a))))
+    z, cost = control.proximal(a, one)
+    p, gap = hull_certificate(control, data, x, t, z, cost)
+    return found._replace(a=z, v=control.steer(z), u=t * (objective(z)[0] + cost), p=p, gap=t * gap)
+
+
+def _envelope(hamiltonian: AbstractHamiltonian, g: Function, t: Scalar, points: Points, found: _Found) -> Array:
+    """u, with the derivatives of p·x − (p·y − g(y)) − tH(p) at fixed p and y."""
+    y = jax.lax.stop_gradient(points - t * found.v)
+    p = found.p
+    costs = hamiltonian(t, points.T, p.T)
+    bound = jnp.sum(p * (points - y), axis=1) + jax.vmap(g)(y) - t * costs
+    return found.u + (bound - jax.lax.stop_gradient(bound))

@@ -1,0 +1,147 @@
+"""Tensor rules on a query's own box: what is right where Laplace's Gaussians are not."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ....kernels.quadrature import tensor_nodes, trapezoid_log_weights
+from ....problem import Problem
+from ....problem.hopf_cole import parameters
+from ....typing import Array, Float, Point, Scalar
+from ..minimiser import refine_minimum
+from .base import data, frozen, frozen_data
+from .modes import Modes
+
+_TRIM = {2: (17, 10), 3: (13, 10), 4: (11, 8), 5: (9, 7)}
+"""Samples an axis and rounds in which the box is trimmed."""
+_EDGES = {2: (0.0, 0.04, 0.2, 0.45, 0.7, 1.0), 3: (0.0, 0.1, 0.45, 1.0)}
+"""Where panels end, from the minimiser (0) to either face (1): finer at the minimiser, where a kink may be."""
+_ORDERS = {2: (11, 8), 3: (8, 6)}
+_NODES = {2: (96, 72), 3: (44, 33), 4: (28, 21), 5: (16, 12)}
+_LEVEL = {2: 42.0, 3: 30.0, 4: 21.0, 5: 18.0}
+"""−log of the largest relative weight outside the box."""
+
+
+def on_local_box(
+    problem: Problem, t: Scalar, x: Point, modes: Modes, grid: tuple[Array, Array, Array]
+) -> tuple[Scalar, Point, Scalar]:
+    """(log ∫ e^{−cE/ε}, average of x − y, change between orders) at one query x `[d]`.
+
+    By the trapezoid rule, and in two and three dimensions by Gauss-Legendre panels too, whichever its own lower order
+    confirms better. The box holds {E <= min E + 42ε/c} (18ε/c in 5 dimensions): first the nodes of `grid` (y `[N, d]`,
+    g `[N]`, spacing `[d]`) below that level and the query's modes, then trimmed by sampling. Panels are split at the
+    lowest minimiser, so that kinks through it along the axes cost nothing.
+    """
+    c, epsilon = parameters(problem)
+    kappa = c / jnp.where(epsilon > 0, epsilon, 1.0)
+    g = jax.vmap(data(problem))
+    lower, centre, upper = frozen(_box(problem, t, x, modes, grid))
+
+    d = len(x)
+    rules = [_uniform(lower, upper, n) for n in _NODES[d]]
+    rules += [_panels(lower, centre, upper, order) for order in _ORDERS.get(d, ())]
+    y = jnp.concatenate([nodes for nodes, _ in rules])
+    away = x - y
+    scores = -kappa * (g(y) + jnp.sum(away**2, axis=1) / (4 * c * t))
+    totals, start = [], 0
+    for nodes, log_weights in rules:
+        part = slice(start, start := start + len(nodes))
+        totals.append(_total(scores[part] + log_weights, away[part]))
+    width = jnp.sqrt(2 * epsilon * t)
+    found = (*totals[0], order_change(totals[0], totals[1], width))
+    if len(totals) == 2:
+        return found
+    split = (*totals[2], order_change(totals[2], totals[3], width))
+    return jax.tree.map(lambda a, b: jnp.where(split[2] < found[2], a, b), split, found)
+
+
+def _total(scores: Float[Array, "n"], away: Float[Array, "n d"]) -> tuple[Scalar, Point]:
+    top = jax.lax.stop_gradient(jnp.max(scores))
+    weights = jnp.exp(scores - top)
+    whole = jnp.sum(weights)
+    return top + jnp.log(whole), weights @ away / whole
+
+
+def _uniform(lower: Point, upper: Point, n: int) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
+    shape = (n,) * len(lower)
+    return tensor_nodes(lower, upper, shape), trapezoid_log_weights(lower, upper, shape)
+
+
+def order_change(fine: tuple[Array, Array], coarse: tuple[Array, Array], width: Scalar) -> Array:
+    """The change between two orders of (log w, average of x − y): of w, or of the average in widths of the kernel."""
+    (log_w, average), (rough, rough_average) = jax.lax.stop_gradient((fine, coarse))
+    moved = jnp.max(jnp.abs(average - rough_average), axis=-1) / jnp.where(width > 0, width, 1.0)
+    return jnp.maximum(jnp.abs(log_w - rough), jax.lax.stop_gradient(moved))
+
+
+def _box(
+    problem: Problem, t: Scalar, x: Point, modes: Modes, grid: tuple[Array, Array, Array]
+) -> tuple[Point, Point, Point]:
+    """(lower, minimiser, upper) of what matters to the query."""
+    problem, t, x = frozen((problem, t, x))
+    c, epsilon = parameters(problem)
+    g = jax.vmap(frozen_data(problem))
+    level = _LEVEL[len(x)] * epsilon / c
+    samples, rounds = _TRIM[len(x)]
+
+    def energy(y: Array) -> Array:
+        return g(y) + jnp.sum((x - y) ** 2, axis=1) / (4 * c * t)
+
+    centre = refine_minimum(energy, modes.y[:1], grid[2])[0]
+    floor = energy(centre[None])[0]
+
+    def hull(y: Array, energies: Array, cell: Array, sure: Array) -> tuple[Point, Point]:
+        """The box of the nodes below the level and, unless `sure`, of those near which E may fall to it."""
+        dip = jnp.where(sure, 0.0, _half_steps(energies, len(x)))
+        inside = (energies - dip <= floor + level)[:, None]
+        active = modes.active[:, None]
+        low = jnp.minimum(jnp.min(jnp.where(inside, y, centre), axis=0), _least(modes.y, active, centre))
+        high = jnp.maximum(jnp.max(jnp.where(inside, y, centre), axis=0), -_least(-modes.y, active, -centre))
+        margin = jnp.where(sure, 0.8, 0.5) * cell
+        return low - margin, high + margin
+
+    def trim(step: int, box: tuple[Point, Point]) -> tuple[Point, Point]:
+        y = tensor_nodes(*box, (samples,) * len(x))
+        low, high = hull(y, energy(y), (box[1] - box[0]) / (samples - 1), jnp.asarray(step == rounds - 1))
+        return jnp.maximum(low, box[0]), jnp.minimum(high, box[1])
+
+    y, values, cell = grid
+    first = hull(y, values + jnp.sum((x - y) ** 2, axis=1) / (4 * c * t), cell, jnp.zeros((), bool))
+    lower, upper = jax.lax.fori_loop(0, rounds, trim, first)
+    return lower, centre, upper
+
+
+def _half_steps(energies: Float[Array, "N"], d: int) -> Float[Array, "N"]:
+    """Half the largest step of E to a neighbour, summed over the axes: how far E may fall within half a cell."""
+    table = energies.reshape((round(energies.shape[0] ** (1 / d)),) * d)
+    total = jnp.zeros_like(table)
+    for axis in range(d):
+        steps = jnp.abs(jnp.diff(table, axis=axis))
+        ends = [(1, 1) if k == axis else (0, 0) for k in range(d)]
+        wide = jnp.pad(steps, ends)
+        n = table.shape[axis]
+        before, after = (jax.lax.slice_in_dim(wide, k, k + n, axis=axis) for k in (0, 1))
+        total = total + jnp.maximum(before, after) / 2
+    return total.reshape(-1)
+
+
+def _least(y: Array, active: Array, otherwise: Array) -> Array:
+    return jnp.min(jnp.where(active, y, otherwise), axis=0)
+
+
+def _panels(lower: Point, centre: Point, upper: Point, order: int) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
+    """Tensor nodes and log-weights of panels on both sides of `centre`."""
+    d = len(lower)
+    edges = np.array(_EDGES[d])
+    z, w = np.polynomial.legendre.leggauss(order)
+    half = np.diff(edges) / 2
+    unit = ((edges[:-1] + half)[:, None] + half[:, None] * z).reshape(-1)  # in (0, 1)
+    weight = (half[:, None] * w).reshape(-1)
+    places, logs = [], []
+    for k in range(d):
+        below, above = centre[k] - lower[k], upper[k] - centre[k]
+        places.append(jnp.concatenate([centre[k] - below * unit, centre[k] + above * unit]))
+        logs.append(jnp.log(jnp.concatenate([below * weight, above * weight])))
+    y = jnp.stack([a.reshape(-1) for a in jnp.meshgrid(*places, indexing="ij")], axis=1)
+    total: Array = sum(jnp.meshgrid(*logs, indexing="ij"), jnp.zeros((), lower.dtype)).reshape(-1)
+    return y, total

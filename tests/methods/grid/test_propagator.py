@@ -1,0 +1,267 @@
+"""The separable propagator against exact solutions, the direct sum, and a distance transform."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import cauchy_1d, central, orders
+from scipy.ndimage import distance_transform_edt
+
+import hjsolve as hj
+
+Propagator = hj.methods.grid.Propagator
+HopfCole = hj.methods.particle.HopfCole
+QUADRATIC = hj.hamiltonians.Quadratic()
+
+
+def errors(solution: hj.Solution, exact) -> tuple[float, float]:
+    """Largest errors of u and ∇u at the last time."""
+    t, x = solution.ts[-1], np.asarray(solution.points)
+    u, gradient = jax.vmap(jax.value_and_grad(lambda p: exact(t, p)))(x)
+    return float(jnp.abs(u - solution.u[-1]).max()), float(jnp.abs(gradient - solution.gradient[-1]).max())
+
+
+@pytest.mark.parametrize("epsilon", [1e-3, 1e-2, 0.3])
+def test_periodic_solution_to_round_off_for_every_viscosity(epsilon: float) -> None:
+    exact = hj.exact.Periodic(3.0, [1.5, 0.7], [[1, 2], [3, -1]], epsilon)
+    solution = hj.solve(exact.problem(horizon=1.5), Propagator(256), [1.5])
+    u, gradient = errors(solution, exact)
+    assert u < 1e-14  # |u| < 0.5: a few ulp
+    assert gradient < 1e-13
+    assert solution.stats["interpolated_lines"][0] == 0
+    assert solution.stats["steps"] == 1
+
+
+@pytest.mark.parametrize("epsilon", [1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 0.0])
+def test_kink_on_a_node_is_exact_for_every_viscosity(epsilon: float) -> None:
+    exact = hj.exact.AbsoluteValue(epsilon)
+    solution = hj.solve(exact.problem(), Propagator(64), [0.1, 1.0])
+    u, gradient = errors(solution, exact)
+    # lines of slope ±1 and a kink on a node are their own interpolant. At ε = 0 the minimum over nodes is 2ct = 64
+    # spacings away from x: whole, so a node
+    assert u < 1e-14
+    assert gradient < 1e-10  # the derivative of the log of a Gibbs average: round-off of v = u/ε
+
+
+@pytest.mark.parametrize("epsilon", [0.3, 1e-2, 1e-3, 1e-4, 1e-6])
+def test_second_order_uniformly_in_the_viscosity(epsilon: float) -> None:
+    """Smooth convex and concave data; the reference has 32 times the nodes."""
+    data = hj.initials.Cosine(1.0, np.pi)
+    problem = hj.Problem(QUADRATIC, epsilon, data, hj.Torus([-1.0], [1.0]), 0.5)
+    points = np.linspace(-1, 1, 97)[:, None]
+    if epsilon > 1e-3:
+        reference = [cauchy_1d(lambda y: np.cos(np.pi * y), 0.5, x, epsilon) for x in points[:, 0]]
+    else:
+        reference = hj.solve(problem, Propagator(4096), [0.5], points=points).u[0]
+    found = []
+    for n in (64, 128):
+        solution = hj.solve(problem, Propagator(n), [0.5], throw=False)
+        at = np.asarray(solution.points)[:, 0]
+        keep = np.isin(np.round(at * 48), np.round(points[:, 0] * 48)) & (np.abs(at * 48 - np.round(at * 48)) < 1e-9)
+        chosen = np.searchsorted(points[:, 0], at[keep] - 1e-9)
+        found.append(np.abs(np.asarray(solution.u[0])[keep] - np.asarray(reference)[chosen]).max())
+    h = 2 / 64
+    print(epsilon, found)
+    assert found[0] < np.pi**2 * h**2 / 8  # the interpolation error of the data
+    assert found[1] < max(found[0] / 3, 1e-12)
+
+
+def test_every_dimension_and_time_in_one_jump() -> None:
+    for d, cells in ((1, 32), (2, (24, 40)), (3, 20)):
+        exact = hj.exact.Quadratic(np.diag([1.0, 0.5, -0.2][:d]) + 0.1, viscosity=0.05)
+        method = Propagator(cells, sources=32 if d == 3 else None)
+        solution = hj.solve(exact.problem(), method, [0.0, 0.3, 1.0])
+        assert solution.stats["steps"] == 2
+        for row, t in zip(solution.u, solution.ts, strict=True):
+            expected = jax.vmap(lambda x, t=t: exact(t, x))(solution.points)
+            np.testing.assert_allclose(row, expected, rtol=0, atol=1e-9)  # aliasing 2e-9 is allowed; weights of e^−42
+        assert errors(solution, exact)[1] < 1e-8
+    middle = solution(0.77, jnp.zeros(3))
+    np.testing.assert_allclose(middle, exact(0.77, jnp.zeros(3)), rtol=0, atol=1e-9)  # quintics are exact on parabolas
+
+
+def test_six_dimensions() -> None:
+    exact = hj.exact.Quadratic(0.4 * np.eye(6), viscosity=1.0)
+    solution = hj.solve(
+        exact.problem(horizon=0.5), Propagator(6, sources=8), [0.5], points=np.zeros((1, 6)), throw=False
+    )
+    # eight intervals over a kernel that needs more: the resolution is what a coarse grid gives
+    assert abs(float(solution.u[0, 0] - exact(0.5, jnp.zeros(6)))) < 0.05
+
+
+def wells(x):
+    return 0.4 * jnp.sin(3 * x[0]) + 0.3 * jnp.cos(2 * x[1] - x[2]) + 0.2 * x[2] ** 2
+
+
+@pytest.mark.parametrize("c", [1.0, 0.4])
+def test_float32_equals_the_direct_sum(c: float) -> None:
+    epsilon, t = 0.02, 0.4
+    domain = hj.Box([-1.0] * 3, [1.0] * 3)
+    problem = hj.Problem(hj.hamiltonians.Quadratic(c), epsilon, hj.initials.Custom(wells), domain, t)
+    with jax.enable_x64(False):
+        solution = hj.solve(problem, Propagator(24, sources=80), [t])
+    assert solution.u.dtype == jnp.float32
+    chosen = np.random.default_rng(0).integers(0, 25**3, 60)
+    direct = hj.solve(problem, HopfCole(nodes=80), [t], points=np.asarray(solution.points)[chosen].astype(float))
+    np.testing.assert_allclose(solution.u[0][chosen], direct.u[0], rtol=0, atol=2e-6)  # ulp of energies of 10
+    np.testing.assert_allclose(solution.gradient[0][chosen], direct.gradient[0], rtol=0, atol=5e-5)
+
+
+def test_inviscid_limit_is_the_distance_transform_exactly() -> None:
+    picture = np.random.default_rng(0).uniform(size=(40, 28)) > 0.03
+    n = picture.shape
+    far = jnp.asarray(np.where(picture, 1e4, 0.0))
+    data = hj.initials.Custom(lambda x: far[tuple(jnp.round(x).astype(int) % jnp.asarray(n))])
+    problem = hj.Problem(QUADRATIC, 0.0, data, hj.Torus([0.0, 0.0], [40.0, 28.0]), 0.25)
+    solution = hj.solve(problem, Propagator(n), [0.25])
+    periodic = distance_transform_edt(np.tile(picture, (3, 3)))[40:80, 28:56]
+    np.testing.assert_array_equal(np.sqrt(np.asarray(solution.u[0])).reshape(n), periodic)
+
+
+def test_mixed_axes_and_points_between_nodes() -> None:
+    """Periodic in the first axis, free in the second: a sum of one-dimensional solutions."""
+    epsilon, t = 0.1, 0.3
+    g = lambda x: jnp.cos(np.pi * x[0]) + jnp.sqrt(1 + x[1] ** 2)
+    domain = hj.Box([-1.0, -0.5], [1.0, 1.5], periodic=[True, False])
+    problem = hj.Problem(QUADRATIC, epsilon, hj.initials.Custom(g), domain, t)
+    points = np.array([[0.3, 0.2], [2.7, 1.4], [-1.0, -0.5]])
+    solution = hj.solve(problem, Propagator((45, 38)), [t], points=points)
+    expected = [
+        cauchy_1d(lambda y: np.cos(np.pi * y), t, a, epsilon) + cauchy_1d(lambda y: np.sqrt(1 + y * y), t, b, epsilon)
+        for a, b in points
+    ]
+    np.testing.assert_allclose(solution.u[0], expected, rtol=0, atol=1e-6)  # quintics: h⁶ of waves with 45 cells
+    one = hj.solve(problem, Propagator((45, 38)), [t], points=points[1:2])
+    np.testing.assert_array_equal(one.u[0], solution.u[0, 1:2])
+
+
+def half_wave(epsilon, c, amplitude, t):
+    data = hj.initials.Cosine(amplitude, np.pi)
+    return hj.Problem(hj.hamiltonians.Quadratic(c), epsilon, data, hj.Torus([-1.0], [1.0]), 1.0), t
+
+
+@pytest.mark.parametrize("epsilon", [0.2, 0.004, 0.0])
+def test_reverse_mode_through_every_rule(epsilon: float) -> None:
+    """Plain sums (0.2), the interpolant (0.004) and the envelope (0)."""
+    points = np.array([[0.13], [-0.4]])
+
+    @jax.jit
+    def total(epsilon, c, amplitude, t):
+        problem, t = half_wave(epsilon, c, amplitude, t)
+        solution = hj.solve(problem, Propagator(32), jnp.stack([t]), points=points, throw=False)
+        return solution.u[0, 0] + 2 * solution.u[0, 1] + 0.1 * jnp.sum(solution.gradient)
+
+    place = (epsilon, 0.8, 0.7, 0.4)
+    slopes = jax.jit(jax.grad(total, argnums=(0, 1, 2, 3)))(*place)
+    assert np.isfinite(np.asarray(slopes)).all()
+    for k in range(0 if epsilon else 1, 4):
+        varied = lambda a, k=k: total(*place[:k], a, *place[k + 1 :])
+        np.testing.assert_allclose(slopes[k], central(varied, place[k], 1e-4 * place[k]), rtol=2e-6, atol=1e-8)
+
+
+def test_batches_of_problems_mix_rules_and_new_numbers_do_not_recompile() -> None:
+    epsilons = np.array([0.2, 0.0, 0.01, 1e-5])
+    solve = lambda e: hj.solve(half_wave(e, 1.0, 0.7, 0.4)[0], Propagator(32), [0.4], throw=False).u[0]
+    batch = eqx.filter_vmap(solve)(epsilons)
+    for k, epsilon in enumerate(epsilons):
+        np.testing.assert_allclose(batch[k], solve(epsilon), rtol=0, atol=1e-13)
+    again = hj.solve(half_wave(0.03, 1.1, 0.2, 0.4)[0], Propagator(32), [0.3], throw=False)
+    assert again.stats["compile_seconds"] == 0
+
+
+@pytest.mark.parametrize(("order", "steps", "least"), [(2, (8, 16), 1.9), (4, (4, 8), 3.8)])
+def test_orders_of_the_splitting_with_a_potential(order: int, steps: tuple[int, ...], least: float) -> None:
+    exact = hj.exact.Harmonic(k=1.0, S0=0.3, viscosity=0.2)
+    solved = [hj.solve(exact.problem(), Propagator(40, order=order, dt=1 / n), [0.5, 1.0]) for n in steps]
+    found = np.array([errors(s, exact) for s in solved])
+    print(order, found)
+    assert (orders(found[:, 0])[-1] > least) and (orders(found[:, 1])[-1] > least)
+    assert solved[-1].stats["steps"] == steps[-1]
+
+
+def test_inviscid_splitting() -> None:
+    exact = hj.exact.Harmonic(k=1.0, S0=0.3)
+    solution = hj.solve(exact.problem(), Propagator(40, order=4, dt=1 / 8), [1.0], throw=False)
+    # every step adds the linear interpolant's error h²S/8 on nodes refined four times: 8 + 16 of them
+    assert errors(solution, exact)[0] < 5e-3
+
+
+@pytest.mark.parametrize(("order", "least"), [(2, 1.8), (4, 3.5)])
+def test_orders_of_the_splitting_with_a_drift(order: int, least: float) -> None:
+    F = np.array([[-0.4, 0.8], [-0.6, 0.2]])
+    exact = hj.exact.LinearQuadratic(F, np.eye(2), np.diag([0.5, 0.2]), viscosity=0.3)
+    linear = lambda t, x: jnp.tensordot(jnp.asarray(F, x.dtype), x, 1)
+    found = []
+    for n in (4, 8):
+        problem = exact.problem(horizon=0.5)
+        problem = eqx.tree_at(lambda p: p.hamiltonian, problem, hj.hamiltonians.WithDrift(QUADRATIC, linear))
+        solution = hj.solve(problem, Propagator(16, order=order, dt=0.5 / n), [0.5], throw=False)
+        found.append(errors(solution, exact)[0])
+    print(order, found)
+    assert orders(found)[-1] > least
+
+
+def test_drift_that_depends_on_time_moves_a_wave() -> None:
+    """A uniform wind b(t) shifts the solution by ∫b, whatever the viscosity; with the potential as source."""
+    exact = hj.exact.Periodic(2.0, [1.0], [[np.pi]], 0.1)
+    problem = exact.problem(hj.Torus([-1.0], [1.0]), 0.5)
+    wind = hj.hamiltonians.WithDrift(QUADRATIC, lambda t, x: jnp.full_like(x, jnp.cos(2 * t)))
+    moved = eqx.tree_at(lambda p: p.hamiltonian, problem, hj.hamiltonians.WithPotential(wind, lambda x: 0.7 + 0 * x[0]))
+    solution = hj.solve(moved, Propagator(48, dt=0.1), [0.5])
+    shifted = jax.vmap(lambda x: exact(0.5, x - np.sin(1.0) / 2) + 0.35)(solution.points)
+    # the parts commute: only the Runge-Kutta step in time and quintics at the feet are left
+    np.testing.assert_allclose(solution.u[0], shifted, rtol=0, atol=1e-6)
+
+
+def test_what_the_result_says() -> None:
+    rough = hj.Problem(QUADRATIC, 1e-4, hj.initials.Cosine(1.0, 8 * np.pi), hj.Torus([-1.0], [1.0]), 0.1)
+    with pytest.warns(hj.HJWarning, match="too coarse"):
+        coarse = hj.solve(rough, Propagator(32), [0.1])
+    assert coarse.result == hj.RESULTS.under_resolved
+    falling = hj.Problem(QUADRATIC, 0.1, hj.initials.Quadratic(-1.0), hj.Box([-1.0], [1.0]), 0.6)
+    with pytest.raises(RuntimeError, match="no solution up to the horizon"):
+        hj.solve(falling, Propagator(32), [0.6])
+
+
+BOX, WAVE = hj.Box([-1.0], [1.0]), hj.initials.Cosine(1.0, np.pi)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"cells": 5}, r"`cells` must be >= 6"),
+        ({"cells": 8, "sources": 2}, r"`sources` must be >= 6"),
+        ({"cells": 8, "order": 3}, r"`order` must be 2 or 4; got 3"),
+        ({"cells": 8, "dt": -1.0}, r"`dt` must be > 0"),
+    ],
+)
+def test_bad_arguments(arguments: dict, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        Propagator(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("method", "problem", "match"),
+    [
+        (Propagator((8, 8)), hj.Problem(QUADRATIC, 0.1, WAVE, BOX, 1.0), r"one entry per axis \(1\)"),
+        (Propagator(8, sources=(8, 8)), hj.Problem(QUADRATIC, 0.1, WAVE, BOX, 1.0), r"`sources` must have one entry"),
+        (Propagator(8), hj.Problem(hj.hamiltonians.Eikonal(), 0.1, WAVE, BOX, 1.0), "FiniteDifference"),
+        (Propagator(8), hj.Problem(QUADRATIC, 0.1, hj.initials.Atoms([[0.0]], [0.0]), BOX, 1.0), "HopfCole"),
+        (
+            Propagator(8),
+            hj.Problem(QUADRATIC, 0.1, WAVE, hj.Box([-1.0], [1.0], boundary=hj.boundaries.Neumann()), 1.0),
+            "`boundary`",
+        ),
+        (Propagator(8), hj.Problem(QUADRATIC, 0.1, hj.initials.Quadratic(), hj.Torus([-1.0], [2.0]), 1.0), "periodic"),
+        (
+            Propagator(8),
+            hj.Problem(QUADRATIC, hj.viscosities.Varying(lambda t, x: 0.1 + 0 * x[0]), WAVE, BOX, 1.0),
+            "constant `viscosity`",
+        ),
+    ],
+)
+def test_what_it_refuses(method: Propagator, problem: hj.Problem, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        hj.solve(problem, method, [0.5])
+    assert method.equation(problem) is problem

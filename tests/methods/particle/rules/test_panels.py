@@ -1,0 +1,161 @@
+"""One dimension: adaptive panels and the closed integral, against closed forms, mpmath and each other."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+import hjsolve as hj
+from hjsolve.methods.particle.rules.kinks import find_kinks
+
+HopfCole = hj.methods.particle.HopfCole
+rules = hj.methods.particle.rules
+BOX = hj.Box([-2.0], [2.0])
+TIMES = np.array([0.01, 0.3, 3.0])
+X = np.concatenate([np.linspace(-2, 2, 19), [0.02]])[:, None]
+
+
+def problem(initial, epsilon, c=1.0, domain=BOX, horizon=3.0) -> hj.Problem:
+    return hj.Problem(hj.hamiltonians.Quadratic(c), epsilon, initial, domain, horizon)
+
+
+def shifted(a, x):
+    return jnp.abs(x[0] - a)
+
+
+@pytest.mark.parametrize("c", [1.0, 0.4])
+@pytest.mark.parametrize("epsilon", [1.0, 0.1, 1e-2, 1e-3, 1e-5, 1e-8, 0.0])
+def test_a_kink_off_the_nodes_uniformly_in_viscosity(epsilon: float, c: float) -> None:
+    exact, a = hj.exact.AbsoluteValue(epsilon, c), 0.3172
+    p = problem(hj.initials.Custom(eqx.Partial(shifted, np.asarray(a))), epsilon, c)
+    solution = hj.solve(p, HopfCole(), TIMES, points=X)
+    at = jax.vmap(jax.vmap(jax.value_and_grad(exact, argnums=1), (None, 0)), (0, None))
+    u, slope = at(jnp.asarray(TIMES), jnp.asarray(X - a))
+    # the kink is found to 1e-13: nothing, until ε ~ 1e-8 makes the integrand as narrow as 1e-8 there
+    np.testing.assert_allclose(solution.u, u, rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(solution.gradient, slope, rtol=0, atol=1e-7 if epsilon < 1e-6 else 1e-9)
+    assert solution.result == hj.RESULTS.successful
+
+
+def rough(x):
+    """Slope jumps at -0.71 and 0.3172, a curvature jump at 0.83, a smooth wave elsewhere."""
+    y = x[0]
+    lines = jnp.maximum(-2 * y - 2.2, jnp.minimum(0.7 * y - 0.283, -y + 0.2542396))
+    return lines + 0.1 * jnp.sin(3 * y) + jnp.where(y > 0.83, 2 * (y - 0.83) ** 2, 0.0)
+
+
+def rough_mp(y):
+    lines = max(-2 * y - mpmath.mpf("2.2"), min(0.7 * y - 0.283, -y + mpmath.mpf("0.2542396")))
+    return lines + mpmath.sin(3 * y) / 10 + (2 * (y - 0.83) ** 2 if y > 0.83 else 0)
+
+
+ROUGH = hj.initials.Custom(rough)
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 1e-1, 1e-2, 1e-3])
+def test_jumps_in_slope_and_curvature_against_mpmath(epsilon: float) -> None:
+    c, places = 0.7, [-0.9, 0.1, 0.6, 1.4]
+    solution = hj.solve(problem(ROUGH, epsilon, c), HopfCole(), [0.05, 1.0], points=np.array(places)[:, None])
+    for k, t in enumerate((0.05, 1.0)):
+        for j, x in enumerate(places):
+            # rtol in u; the reference is good to its 1e-12
+            u, slope = by_mpmath(rough_mp, [-0.71, 0.3172, 0.83], t, x, epsilon, c)
+            np.testing.assert_allclose(solution.u[k, j], u, rtol=1e-9, atol=1e-10)
+            np.testing.assert_allclose(solution.gradient[k, j, 0], slope, rtol=1e-7, atol=1e-8)
+
+
+def by_mpmath(g, breaks, t, x, epsilon, c) -> tuple[float, float]:
+    """−(ε/c) log of the integral and its slope, by Gauss-Legendre in mpmath between breaks and steps of a width."""
+    with mpmath.workdps(20):
+        E = lambda y: g(y) + (x - y) ** 2 / (4 * mpmath.mpf(c) * t)
+        samples = [x + mpmath.mpf(k) / 500 for k in range(-4000, 4001)]
+        values = [E(y) for y in samples]
+        low = min(values)
+        inside = [y for y, v in zip(samples, values, strict=True) if v < low + 45 * epsilon / c]
+        step = mpmath.sqrt(2 * epsilon * t)
+        count = int((inside[-1] - inside[0]) / step) + 2
+        edges = [inside[0] - 0.002 + (inside[-1] - inside[0] + 0.004) * k / count for k in range(count + 1)]
+        edges = sorted([*edges, *(b for b in breaks if edges[0] < b < edges[-1])])
+        w = lambda y: mpmath.exp(-c / mpmath.mpf(epsilon) * (E(y) - low))
+        mass = mpmath.quad(w, edges, method="gauss-legendre", maxdegree=4)
+        first = mpmath.quad(lambda y: w(y) * (x - y), edges, method="gauss-legendre", maxdegree=4)
+        u = low - mpmath.mpf(epsilon) / c * mpmath.log(mass / mpmath.sqrt(4 * mpmath.pi * epsilon * t))
+        return float(u), float(first / mass / (2 * c * t))
+
+
+VALUES = np.random.default_rng(0).normal(size=12)
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 1e-2, 1e-5, 0.0])
+@pytest.mark.parametrize("periodic", [False, True])
+def test_piecewise_linear_data_two_ways(epsilon: float, periodic: bool) -> None:
+    """The closed integral (the default) and the panels, which know nothing of each other."""
+    initial = hj.initials.Gridded(VALUES, [-2.0], [2.0], order=1, periodic=periodic)
+    p = problem(initial, epsilon, 0.7, hj.Torus([-2.0], [2.0]) if periodic else BOX, 1.0)
+    closed = hj.solve(p, HopfCole(), [0.01, 1.0], points=X)
+    panels = hj.solve(p, HopfCole(rule=rules.GaussPanels()), [0.01, 1.0], points=X)
+    assert isinstance(HopfCole().rule_for(p), rules.PiecewiseLinear)
+    np.testing.assert_allclose(panels.u, closed.u, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(panels.gradient, closed.gradient, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 1e-2, 1e-4, 1e-7])
+def test_smooth_minima_of_planes(epsilon: float) -> None:
+    exact = hj.exact.MultiShock([[-2.0], [-0.5], [0.1], [1.0], [2.5]], [0.0, 0.3, 0.2, 0.3, -0.4], epsilon, 0.6)
+    solution = hj.solve(exact.problem(BOX, 3.0), HopfCole(), TIMES, points=X)
+    u = jax.vmap(jax.vmap(exact, (None, 0)), (0, None))(jnp.asarray(TIMES), jnp.asarray(X))
+    np.testing.assert_allclose(solution.u, u, rtol=1e-12, atol=1e-13)  # round-off of energies up to 20
+
+
+def value(epsilon, c, a, t, x):
+    p = problem(hj.initials.Custom(eqx.Partial(shifted, a)), epsilon, c)
+    return hj.solve(p, HopfCole(), t[None], points=x[None, None]).u[0, 0]
+
+
+def test_derivatives_in_every_number_batched() -> None:
+    """grad of vmap, ε = 0 in the same batch, against the derivatives of the closed form."""
+    epsilons, (c, a, t, x) = jnp.array([0.0, 1e-3, 0.1]), map(jnp.asarray, (0.7, 0.3172, 0.4, 0.55))
+    exact = lambda e, c, a, t, x: hj.exact.AbsoluteValue(e, c)(t, (x - a)[None])
+    batch = jax.vmap(jax.value_and_grad(value, argnums=(0, 1, 2, 3, 4)), (0, None, None, None, None))
+    u, slopes = jax.jit(batch)(epsilons, c, a, t, x)
+    for k, epsilon in enumerate(epsilons):
+        v, expected = jax.value_and_grad(exact, argnums=(0, 1, 2, 3, 4))(epsilon, c, a, t, x)
+        np.testing.assert_allclose(u[k], v, rtol=1e-12)
+        for name, mine, theirs in zip("ecatx", slopes, expected, strict=True):
+            if epsilon > 0 or name != "e":  # one-sided at 0
+                np.testing.assert_allclose(mine[k], theirs, rtol=1e-7, atol=1e-9, err_msg=name)
+
+
+def test_float32() -> None:
+    exact = hj.exact.AbsoluteValue(1e-3)
+    with jax.enable_x64(False):
+        solution = hj.solve(problem(hj.initials.Norm(), 1e-3), HopfCole(), TIMES, points=X)
+        tiny = hj.solve(problem(hj.initials.Norm(), 1e-8), HopfCole(), TIMES, points=X)
+    u = jax.vmap(jax.vmap(exact, (None, 0)), (0, None))(jnp.asarray(TIMES), jnp.asarray(X))
+    sharp = jax.vmap(jax.vmap(hj.exact.AbsoluteValue(0.0), (None, 0)), (0, None))(jnp.asarray(TIMES), jnp.asarray(X))
+    assert solution.u.dtype == np.float32
+    np.testing.assert_allclose(solution.u, u, rtol=0, atol=3e-6)  # a few ulp of energies up to 2
+    np.testing.assert_allclose(tiny.u, sharp, rtol=0, atol=3e-6)  # ε far below an ulp of the energies
+
+
+WAVES = hj.initials.Custom(lambda x: jnp.cos(2000 * x[0]))
+
+
+def test_what_is_too_fine_is_flagged() -> None:
+    with pytest.warns(hj.HJWarning, match="too coarse"):
+        solution = hj.solve(problem(WAVES, 0.1), HopfCole(), TIMES, points=X)
+    assert solution.stats["unresolved"][-1] > 1e-4
+
+
+def test_kinks_are_found() -> None:
+    g = lambda y: jnp.abs(y - 0.3172) + jnp.maximum(y, 0.0) ** 2 + jnp.sin(3 * y) + jnp.where(y > 1.234, 1e-3, 0.0)
+    place, real = find_kinks(g, jnp.asarray(-2.0), jnp.asarray(2.0), 16)
+    found = np.sort(np.asarray(place)[np.asarray(real)])
+    assert len(found) == 3
+    # a curvature jump is seen down to the cube root of round-off, a slope jump nearly to round-off
+    np.testing.assert_allclose(found, [0.0, 0.3172, 1.234], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found[1:], [0.3172, 1.234], rtol=0, atol=1e-12)
+    smooth = find_kinks(lambda y: jnp.sin(3 * y) + y**3, jnp.asarray(-2.0), jnp.asarray(2.0), 16)[1]
+    assert not np.asarray(smooth).any()

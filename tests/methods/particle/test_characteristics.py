@@ -1,0 +1,212 @@
+"""Against exact solutions with x-dependent and periodic Hamiltonians, before and after rays cross."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import hjsolve as hj
+from hjsolve.methods.particle import Characteristics, HopfLax
+
+H = hj.hamiltonians
+RNG = np.random.default_rng(7)
+BREAK = 1 / np.pi**2
+ONE = Characteristics(64, 4)
+"""Few rays, so that tests compile and run fast; the default has 512."""
+
+
+def expect(exact, t, x):
+    u = jax.vmap(lambda z: exact(t, z))
+    slope = jax.vmap(jax.grad(lambda z: exact(t, z)))
+    return jax.jit(u)(jnp.asarray(x)), jax.jit(slope)(jnp.asarray(x))
+
+
+def harmonic(k, start, t, x):
+    problem = hj.exact.Harmonic(k, start, 0.0, 2).problem()
+    return hj.solve(problem, Characteristics(16, 1), [t], points=x[None]).u[0, 0]
+
+
+@pytest.fixture(scope="module")
+def linear_quadratic() -> tuple[hj.exact.LinearQuadratic, hj.Solution, np.ndarray]:
+    exact = hj.exact.LinearQuadratic([[0.0, 1.0], [-1.0, -0.3]], [[1.0, 0.2], [0.2, 0.5]], [[1.0, 0.3], [0.3, 2.0]])
+    x = RNG.uniform(-1, 1, size=(30, 2))
+    return exact, hj.solve(exact.problem(), Characteristics(64, 3), [0.0, 0.4, 0.9], points=x), x
+
+
+def test_linear_quadratic_flow(linear_quadratic) -> None:
+    exact, solution, x = linear_quadratic
+    for i, t in enumerate((0.0, 0.4, 0.9)):
+        u, slope = expect(exact, t, x)
+        # a hundred times the integrator's tolerance of 1e-11
+        np.testing.assert_allclose(solution.u[i], u, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(solution.gradient[i], slope, rtol=0, atol=1e-9)
+    assert (np.asarray(solution.stats["branches"]) == 1).all()
+    assert not np.asarray(solution.stats["crossed"]).any()
+    assert bool(solution.result == hj.RESULTS.successful)
+
+
+def test_derivatives_in_every_number_to_second_order() -> None:
+    """The harmonic potential: x-dependent, with ∂u/∂k an integral along the ray."""
+    exact = lambda k, start, t, x: hj.exact.Harmonic(k, start, 0.0, 2)(t, x)
+    arguments = (1.3, 0.4, 0.8, jnp.array([0.3, -0.7]))
+    found = eqx.filter_jit(lambda *a: (harmonic(*a), jax.grad(harmonic, (0, 1, 2, 3))(*a)))(*arguments)
+    expected = (exact(*arguments), jax.grad(exact, (0, 1, 2, 3))(*arguments))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-9), found, expected)
+    mixed = lambda f: jax.jacfwd(jax.grad(f, (2, 3)), (0, 1, 2, 3))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-8),  # second derivatives: 1e-11 over few steps
+        jax.jit(mixed(harmonic))(*arguments),
+        mixed(exact)(*arguments),
+    )
+
+
+@pytest.mark.parametrize("case", ["convex", "nonconvex"])
+def test_periodic_data_before_rays_cross(case: str) -> None:
+    exact = hj.exact.osher_shu_convex() if case == "convex" else hj.exact.osher_shu_nonconvex()
+    x, t = np.linspace(-1.5, 1.5, 41)[:, None], 0.5 * BREAK
+    solution = hj.solve(exact.problem(), ONE, [t], points=x)
+    u, slope = expect(exact, t, x)
+    np.testing.assert_allclose(solution.u[0], u, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(solution.gradient[0], slope, rtol=0, atol=1e-11)
+
+
+def kinked() -> tuple[hj.Problem, hj.exact.Characteristics]:
+    exact = hj.exact.osher_shu_convex()
+    hamiltonian = H.ConvexSeparable(exact.hamiltonian)
+    return hj.Problem(hamiltonian, 0.0, exact.initial, hj.Torus([-1.0], [1.0]), 1.0), exact
+
+
+def test_after_crossing_the_lowest_branch_of_a_convex_hamiltonian() -> None:
+    problem, exact = kinked()
+    x, t = np.linspace(-1, 1, 82)[:, None], 1.5 * BREAK
+    solution = hj.solve(problem, Characteristics(256, 6), [t], points=x)
+    u, slope = expect(exact, t, x)
+    np.testing.assert_allclose(solution.u[0], u, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(solution.gradient[0], slope, rtol=0, atol=1e-10)
+    branches, crossed = solution.stats["branches"][0], solution.stats["crossed"][0]
+    assert set(np.unique(branches)) == {1, 3}
+    np.testing.assert_array_equal(crossed, branches > 1)
+    assert (np.asarray(solution.stats["determinant"]) > 0).all()  # a lowest branch has passed no focus
+
+
+def test_after_crossing_a_hamiltonian_that_is_not_known_to_be_convex_is_a_shock() -> None:
+    exact = hj.exact.osher_shu_nonconvex()
+    problem = hj.Problem(exact.problem().hamiltonian, 0.0, exact.initial, hj.Torus([-1.0], [1.0]), 1.0)
+    x, t = np.linspace(-1, 1, 41)[:, None], 1.5 * BREAK
+    with pytest.raises(RuntimeError, match="Characteristics have crossed"):
+        hj.solve(problem, ONE, [t], points=x)
+    solution = hj.solve(problem, ONE, [t], points=x, throw=False)
+    assert bool(solution.result == hj.RESULTS.shock)
+    assert 0 < int(solution.stats["crossed"].sum()) < 41
+
+
+def test_the_time_of_the_first_crossing() -> None:
+    for problem, exact in (
+        kinked(),
+        ((e := hj.exact.osher_shu_nonconvex()).problem(horizon=1.0), e),
+    ):
+        # −1/min (H'(g'))', by Newton on samples in the exact solution
+        np.testing.assert_allclose(ONE.shock_time(problem), exact.breaking_time, rtol=0, atol=1e-9)
+
+
+def test_a_focus_in_two_dimensions() -> None:
+    """H = |p|², g = −½x·Ax: ∂x/∂y = I − 2tA is singular at t = 1/(2 max A), everywhere at once."""
+    curvature = np.array([[0.5, 0.2], [0.2, 1.0]])
+    problem = hj.Problem(
+        H.Quadratic(), 0.0, hj.initials.Quadratic(-curvature), hj.Box([-1.0] * 2, [1.0] * 2), 2.0
+    )
+    expected = 0.5 / np.linalg.eigvalsh(curvature).max()
+    np.testing.assert_allclose(ONE.shock_time(problem), expected, rtol=1e-9)
+    spreading = eqx.tree_at(lambda p: p.initial.A, problem, curvature)
+    assert np.isinf(ONE.shock_time(spreading))
+
+
+def test_rays_can_be_drawn() -> None:
+    exact = hj.exact.Harmonic(1.3, 0.4)
+    y, ts = np.array([[-0.5], [0.2], [0.9]]), np.array([0.0, 0.3, 0.8])
+    rays = ONE.rays(exact.problem(), y, ts)
+    assert rays.x.shape == (3, 3, 1)
+    assert rays.u.shape == rays.determinant.shape == (3, 3)
+    np.testing.assert_allclose(rays.x[0], y, rtol=0, atol=0)
+    # H = p² − k²x²: ẍ = 2ṗ = 4k²x, so x = y cosh 2kt + (p₀/k) sinh 2kt with p₀ = S₀y
+    for i, t in enumerate(ts):
+        stretch = np.cosh(2.6 * t) + 0.4 / 1.3 * np.sinh(2.6 * t)
+        np.testing.assert_allclose(rays.x[i], y * stretch, rtol=1e-9)
+        np.testing.assert_allclose(rays.determinant[i], stretch, rtol=1e-9)
+        u, p = expect(exact, t, rays.x[i])
+        np.testing.assert_allclose(rays.u[i], u, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(rays.p[i], p, rtol=0, atol=1e-9)
+
+
+def test_time_dependent_transport() -> None:
+    """H = cos(t) p₀ + ½ p₁ x₀: x₀ = y₀ + sin t, x₁ = y₁ + ∫ ½x₀; u is carried along."""
+    hamiltonian = H.Linear(lambda t, x: jnp.stack([jnp.cos(t) + 0 * x[0], 0.5 * x[0]]))
+    initial = hj.initials.Custom(lambda y: jnp.sin(y[0]) * y[1])
+    x, t = RNG.uniform(-1, 1, size=(10, 2)), 0.9
+    problem = hj.Problem(hamiltonian, 0.0, initial, hj.Box([-1.0] * 2, [1.0] * 2), 1.0)
+    solution = hj.solve(problem, Characteristics(32, 2), [t], points=x)
+    y0 = x[:, 0] - np.sin(t)
+    y1 = x[:, 1] - 0.5 * (y0 * t + 1 - np.cos(t))
+    np.testing.assert_allclose(solution.u[0], np.sin(y0) * y1, rtol=0, atol=1e-10)
+
+
+def test_a_second_method_agrees() -> None:
+    initial = hj.initials.Custom(lambda y: jnp.cos(2 * y[0]) + 0.5 * jnp.sin(y[1] + y[0]))
+    problem = hj.Problem(H.Power(0.4, 3.0), 0.0, initial, hj.Box([-1.0] * 2, [1.0] * 2), 1.0)
+    x = RNG.uniform(-1, 1, size=(15, 2))
+    rays = hj.solve(problem, Characteristics(1024, 8), [0.6], points=x)
+    lax = hj.solve(problem, HopfLax(), [0.6], points=x)
+    np.testing.assert_allclose(rays.u, lax.u, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(rays.gradient, lax.gradient, rtol=0, atol=1e-6)
+
+
+def test_float32() -> None:
+    exact = hj.exact.osher_shu_convex()
+    x, t = np.linspace(-1, 1, 21)[:, None], 0.5 * BREAK
+    with jax.enable_x64(False):
+        solution = hj.solve(exact.problem(), ONE, [t], points=x)
+    assert solution.u.dtype == np.float32
+    np.testing.assert_allclose(solution.u[0], expect(exact, t, x)[0], rtol=0, atol=5e-6)  # tens of ulp
+
+
+def test_points_that_no_ray_reaches() -> None:
+    """The kink of |x| under H = p² sends out a fan; no ray that starts off the kink enters it."""
+    problem = hj.Problem(H.Quadratic(), 0.0, hj.initials.Norm(), hj.Box([-1.0], [1.0]), 1.0)
+    with pytest.raises(RuntimeError, match="stopped before its tolerance"):
+        hj.solve(problem, ONE, [0.5], points=[[0.5]])
+    solution = hj.solve(problem, ONE, [0.5], points=[[0.5], [1.5]], throw=False)
+    assert np.isnan(solution.u[0, 0])
+    assert float(solution.u[0, 1]) == pytest.approx(1.0, abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda p: Characteristics(rays=0), r"`rays` must be a number >= 1; got 0"),
+        (lambda p: Characteristics(rays=4, branches=5), r"`rays` must be >= `branches` = 5"),
+        (lambda p: Characteristics(branches=1.5), r"`branches` must be a whole number"),
+        (lambda p: Characteristics(tolerance=0.0), r"`tolerance` must be > 0; got 0"),
+        (lambda p: ONE.check(p(viscosity=0.1)), r"Characteristics needs `viscosity` = 0; got 0\.1"),
+        (lambda p: ONE.check(p(hamiltonian=H.Norm(1))), r"needs a smooth `hamiltonian`; got Norm.*HopfLax"),
+        (lambda p: ONE.check(p(initial=hj.initials.Atoms([[0.0]], [0.0]))), r"got Atoms\. Use HopfLax"),
+        (
+            lambda p: ONE.check(p(initial=hj.initials.Custom(lambda x: x[0]), domain=hj.Torus([0.0], [1.0]))),
+            r"`initial` must be periodic for Characteristics",
+        ),
+        (lambda p: ONE.rays(p(), [0.0], [0.1]), r"`y` must have shape \[n, 1\]; got \(1,\)"),
+        (lambda p: ONE.rays(p(), [[0.0]], [0.2, 0.1]), r"`ts` must be > 0.*Times must increase"),
+    ],
+)
+def test_what_it_cannot_solve_is_refused(build, message: str) -> None:
+    def problem(hamiltonian=None, viscosity=0.0, initial=None, domain=None) -> hj.Problem:
+        return hj.Problem(
+            hamiltonian or H.Quadratic(),
+            viscosity,
+            initial or hj.initials.Quadratic(),
+            domain or hj.Box([-1.0], [1.0]),
+            1.0,
+        )
+
+    with pytest.raises((ValueError, TypeError), match=message):
+        build(problem)

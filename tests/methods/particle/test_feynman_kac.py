@@ -1,0 +1,408 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import cauchy_1d, orders
+from scipy.stats import norm, qmc
+
+import hjsolve as hj
+from hjsolve.methods.particle import noise, paths, variance
+from hjsolve.methods.particle.noise import _bridge, _directions, _scrambled
+
+FeynmanKac = hj.methods.particle.FeynmanKac
+H = hj.hamiltonians
+RNG = np.random.default_rng(0)
+PLANE = RNG.uniform(-1, 1, size=(3, 2))
+F = np.array([[0.5, -1.0], [0.7, 0.2]])
+CURVED = hj.initials.Custom(lambda x: jnp.sqrt(1 + jnp.sum(x * x)))
+
+
+def on_points(exact, t: float, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    value = jax.vmap(lambda x: jax.value_and_grad(exact, argnums=1)(t, x))
+    u, gradient = value(jnp.asarray(points))
+    return np.asarray(u), np.asarray(gradient)
+
+
+def slope_of(exact):
+    return lambda t, x: jax.grad(exact, argnums=1)(t, x)
+
+
+def cube(d: int) -> hj.Box:
+    return hj.Box([-1.0] * d, [1.0] * d)
+
+
+def riccati(viscosity: float = 0.2) -> tuple[hj.Problem, hj.exact.LinearQuadratic]:
+    """H = 0.8|p|² + Fx·p with quadratic data, written with a drift."""
+    exact = hj.exact.LinearQuadratic(F, 0.8 * np.eye(2), [[1.0, 0.2], [0.2, 0.5]], viscosity=viscosity)
+    turning = H.WithDrift(H.Quadratic(0.8), eqx.Partial(lambda F, t, x: jnp.tensordot(F, x, axes=1), F))
+    initial = hj.initials.Quadratic([[1.0, 0.2], [0.2, 0.5]])
+    return hj.Problem(turning, viscosity, initial, cube(2), 1.0), exact
+
+
+def standard_error(solution: hj.Solution) -> np.ndarray:
+    return np.asarray(solution.stats["standard_error"][-1])
+
+
+def test_without_drift_or_potential_it_is_the_gaussian_average() -> None:
+    g = lambda x: np.sin(3 * x) + 0.3 * x**2
+    p = hj.Problem(
+        H.Quadratic(0.7), 0.4, hj.initials.Custom(lambda x: jnp.sin(3 * x[0]) + 0.3 * x[0] ** 2), cube(1), 0.5
+    )
+    x = np.array([-0.8, 0.1, 0.9])
+    solution = hj.solve(p, FeynmanKac(), [0.2, 0.5], points=x[:, None])
+    for row, t in zip(solution.u, (0.2, 0.5), strict=True):
+        expected = [cauchy_1d(g, t, place, 0.4, 0.7) for place in x]
+        # the tails make the error of 1024 Sobol points about 1/1024 of a normal, a quarter of that over 16 batches
+        np.testing.assert_allclose(row, expected, rtol=0, atol=5e-4)
+    exact = hj.solve(p, hj.methods.particle.HopfCole(), [0.2, 0.5], points=x[:, None])
+    np.testing.assert_allclose(solution.gradient, exact.gradient, rtol=0, atol=5e-3)
+
+
+def test_periodic_data() -> None:
+    exact = hj.exact.Periodic(2.0, [0.8], [[np.pi, 2 * np.pi]], 0.3, phases=[0.3])
+    p = exact.problem()
+    solution = hj.solve(p, FeynmanKac(), [0.3], points=PLANE)
+    u, gradient = on_points(exact, 0.3, PLANE)
+    assert (np.abs(solution.u[0] - u) < 5 * standard_error(solution)).all()
+    np.testing.assert_allclose(solution.u[0], u, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(solution.gradient[0], gradient, rtol=0, atol=2e-3)
+
+
+def test_a_potential_is_integrated_to_second_order() -> None:
+    exact = hj.exact.Harmonic(1.3, 0.4, viscosity=0.3, dimension=2)
+    u, gradient = on_points(exact, 1.0, PLANE)
+    guide = variance.Feedback(slope_of(exact))  # leaves little but the time step's error
+    solutions = [hj.solve(exact.problem(), FeynmanKac(steps=n, guide=guide), [1.0], points=PLANE) for n in (4, 8, 16)]
+    errors = [np.abs(s.u[0] - u).max() for s in solutions]
+    print("potential: errors", errors, "order", orders(errors))
+    assert max(standard_error(s).max() for s in solutions) < 0.1 * errors[-1]
+    np.testing.assert_allclose(orders(errors), 2.0, atol=0.15)
+    np.testing.assert_allclose(solutions[-1].gradient[0], gradient, rtol=0, atol=2e-2)  # about the error in u
+
+
+def test_a_drift_is_followed_to_second_order_by_heun_and_first_by_euler() -> None:
+    p, exact = riccati()
+    u, gradient = on_points(exact, 1.0, PLANE)
+    for scheme, steps, order in ((paths.Heun(), (2, 4, 8), 2), (paths.EulerMaruyama(), (4, 8, 16), 1)):
+        found = [hj.solve(p, FeynmanKac(2**15, steps=n, scheme=scheme), [1.0], points=PLANE) for n in steps]
+        errors = [np.abs(s.u[0] - u).max() for s in found]
+        print(type(scheme).__name__, errors, orders(errors))
+        assert standard_error(found[-1]).max() < 0.1 * errors[-1]
+        # coarse steps: the leading term is seen to within a fifth of an order
+        np.testing.assert_allclose(orders(errors), order, atol=0.25)
+    np.testing.assert_allclose(found[0].gradient.shape, (1, 3, 2))
+    fine = hj.solve(p, FeynmanKac(), [1.0], points=PLANE)
+    np.testing.assert_allclose(fine.gradient[0], gradient, rtol=0, atol=2e-3)
+
+
+def test_a_nonlinear_drift_and_a_potential_against_a_grid() -> None:
+    drift = lambda t, x: (1 + t) * jnp.sin(x)
+    hamiltonian = H.WithPotential(H.WithDrift(H.Quadratic(1.0), drift), lambda x: 0.5 * jnp.cos(x[0]))
+    p = hj.Problem(hamiltonian, 0.3, hj.initials.Custom(lambda x: jnp.cos(x[0])), hj.Torus([-np.pi], [np.pi]), 0.6)
+    x = np.array([[-2.0], [0.3], [1.5]])
+    grid = hj.solve(p, hj.methods.grid.FiniteDifference(200), [0.6], points=x)
+    solution = hj.solve(p, FeynmanKac(steps=16), [0.6], points=x)
+    # the grid's cubic interpolation and second-order time step, and sampling: each about 1e-4
+    np.testing.assert_allclose(solution.u[0], grid.u[0], rtol=0, atol=5e-4)
+    np.testing.assert_allclose(solution.gradient[0], grid.gradient[0], rtol=0, atol=5e-3)
+
+
+def test_linear_equations_are_plain_means() -> None:
+    exact = hj.exact.LinearQuadratic(F, np.zeros((2, 2)), np.eye(2), viscosity=0.2)
+    linear = H.Linear(eqx.Partial(lambda F, t, x: jnp.tensordot(F, x, axes=1), F))
+    p = hj.Problem(linear, 0.2, hj.initials.Quadratic(1.0), cube(2), 1.0)
+    u, gradient = on_points(exact, 1.0, PLANE)
+    solution = hj.solve(p, FeynmanKac(steps=16), [1.0], points=PLANE)
+    np.testing.assert_allclose(solution.u[0], u, rtol=0, atol=2e-3)  # Heun's (1/16)²
+    np.testing.assert_allclose(solution.gradient[0], gradient, rtol=0, atol=5e-3)
+    # g = 0, V = |x|², no drift: u = t|x|² + dεt², which the trapezoid rule integrates exactly in the mean
+    heated = H.WithPotential(H.Linear([0.0, 0.0]), lambda x: jnp.sum(x * x, axis=0))
+    p = hj.Problem(heated, 0.2, hj.initials.Custom(lambda x: 0.0 * x[0]), cube(2), 1.0)
+    solution = hj.solve(p, FeynmanKac(steps=8), [0.5], points=PLANE)
+    expected = 0.5 * (PLANE**2).sum(1) + 2 * 0.2 * 0.25
+    assert (np.abs(solution.u[0] - expected) < 5 * standard_error(solution)).all()
+    np.testing.assert_allclose(solution.u[0], expected, rtol=0, atol=1e-4)
+
+
+def test_varying_viscosity_by_euler_maruyama() -> None:
+    """u_t = ε₀x²u_xx from x²: x²e^{2ε₀t}; Euler-Maruyama's own expectation is x²(1 + 2ε₀dt)^N."""
+    viscosity = hj.viscosities.Varying(lambda t, x: 0.3 * x[0] ** 2)
+    p = hj.Problem(H.Linear([0.0]), viscosity, hj.initials.Custom(lambda x: x[0] ** 2), cube(1), 1.0)
+    x = np.array([[0.5], [-1.2]])
+    for n in (4, 16):
+        solution = hj.solve(p, FeynmanKac(steps=n), [1.0], points=x)
+        expected = x[:, 0] ** 2 * (1 + 0.6 / n) ** n
+        assert (np.abs(solution.u[0] - expected) < 5 * standard_error(solution)).all()
+        np.testing.assert_allclose(solution.u[0], expected, rtol=2e-3)
+        np.testing.assert_allclose(solution.gradient[0, :, 0], 2 * expected / x[:, 0], rtol=1e-2)
+
+
+def test_a_hundred_dimensions() -> None:
+    """The deep-BSDE benchmark: 4.590161724605."""
+    exact = hj.exact.DeepBSDE(100, 1.0)
+    solution = hj.solve(exact.problem(), FeynmanKac(), [1.0], points=np.zeros((1, 100)))
+    error = float(solution.u[0, 0]) - 4.590161724605
+    print("HJB-100: relative error", error / 4.59, "standard error", standard_error(solution) / 4.59)
+    assert abs(error) < 4 * standard_error(solution)[0]
+    assert abs(error) < 2e-3 * 4.59  # what the literature reaches
+    assert np.abs(solution.gradient).max() < 1e-2
+
+
+COVERED = hj.Problem(H.Quadratic(1.0), 0.4, CURVED, cube(3), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("method", "low"),
+    [
+        (FeynmanKac(1024, noise=noise.Independent()), 0.90),
+        (FeynmanKac(1024, noise=noise.Antithetic()), 0.90),
+        (FeynmanKac(1024, noise=noise.Independent(), guide=variance.OpenLoop()), 0.90),
+        (FeynmanKac(1024, noise=noise.Independent(), control=variance.QuadraticControl()), 0.90),
+        # 16 batches: Student's t with 15 degrees of freedom covers 93% at 1.96
+        (FeynmanKac(1024), 0.86),
+    ],
+    ids=["independent", "antithetic", "guided", "controlled", "sobol"],
+)
+def test_the_standard_error_covers_the_truth(method: FeynmanKac, low: float) -> None:
+    x = jnp.asarray([[0.5, -0.2, 0.1]])
+    truth = hj.solve(COVERED, hj.methods.particle.HopfCole(nodes=64), [1.0], points=x, throw=False).u[0, 0]
+
+    @jax.jit
+    @jax.vmap
+    def run(key):
+        evaluation = hj.solve(COVERED, method, [1.0], points=x, key=key)
+        return evaluation.u[0, 0], evaluation.stats["standard_error"][0, 0]
+
+    u, error = run(jax.random.split(jax.random.key(5), 300))
+    share = float(jnp.mean(jnp.abs(u - truth) < 1.96 * error))
+    print("coverage", share, "spread over mean error bar", float(jnp.std(u) / jnp.mean(error)))
+    # 300 trials of 95%: a standard deviation of 1.3%; the bias O(1/1024) of the logarithm takes a little
+    assert low <= share <= 0.995
+
+
+def reduction(p: hj.Problem, plain: FeynmanKac, better: FeynmanKac, x) -> float:
+    """By how much the variance falls."""
+    bars = [standard_error(hj.solve(p, method, [1.0], points=x)) for method in (plain, better)]
+    factor = float((bars[0] ** 2 / bars[1] ** 2).min())
+    print(f"variance reduced by {factor:.3g}")
+    return factor
+
+
+def test_variance_reduction_each_on_its_own_case() -> None:
+    independent = FeynmanKac(noise=noise.Independent())
+    smooth = hj.Problem(H.Quadratic(1.0), 0.2, CURVED, cube(4), 1.0)
+    x = RNG.uniform(-1, 1, size=(2, 4))
+    sloped = hj.Problem(
+        H.Quadratic(1.0), 2.0, hj.initials.Custom(lambda x: 0.3 * jnp.sum(x) + 0.02 * x[0] ** 2), cube(4), 1.0
+    )
+    # each factor is about half of what is measured, so that another key passes too
+    assert reduction(sloped, independent, FeynmanKac(noise=noise.Antithetic()), x) > 5
+    assert reduction(smooth, independent, FeynmanKac(), x) > 20
+    guided = FeynmanKac(noise=noise.Independent(), guide=variance.OpenLoop())
+    assert reduction(smooth, independent, guided, x) > 2.5
+    controlled = FeynmanKac(noise=noise.Independent(), control=variance.QuadraticControl())
+    assert reduction(smooth, independent, controlled, x) > 2
+    both = FeynmanKac(noise=noise.Independent(), guide=variance.OpenLoop(), control=variance.QuadraticControl())
+    assert reduction(smooth, independent, both, x) > 20
+
+
+def test_a_coarse_solution_guides_the_paths() -> None:
+    exact = hj.exact.Harmonic(1.0, 2.0, viscosity=0.05)
+    p = exact.problem()
+    x = np.array([[0.9]])
+    independent = FeynmanKac(noise=noise.Independent())
+    coarse = hj.solve(p, hj.methods.grid.FiniteDifference(20), np.linspace(0, 1, 17), points=[[0.0]])
+    slopes = jnp.stack([coarse.gradient_at(t, jnp.linspace(-1, 1, 41)[:, None])[:, 0] for t in np.linspace(0, 1, 9)])
+
+    def table(t, x):
+        return jnp.interp(x, jnp.linspace(-1, 1, 41), slopes[jnp.round(t * 8).astype(int)])
+
+    for guide, least in ((variance.Feedback(slope_of(exact)), 100), (variance.Feedback(table), 10)):
+        guided = FeynmanKac(noise=noise.Independent(), guide=guide)
+        assert reduction(p, independent, guided, x) > least
+        solution = hj.solve(p, guided, [1.0], points=x)
+        assert solution.stats["effective_sample_size"][0, 0] > 0.8 * 16384  # the optimal control: equal weights
+        # the time step's (1/32)², which no guide changes
+        np.testing.assert_allclose(solution.u[0, 0], exact(1.0, jnp.asarray(x[0])), rtol=0, atol=3e-3)
+
+
+def test_a_guide_reaches_small_viscosities_and_the_failure_without_it_is_flagged() -> None:
+    exact = hj.exact.AbsoluteValue(viscosity=1e-3)
+    p = hj.Problem(H.Quadratic(1.0), 1e-3, hj.initials.Norm(), cube(1), 1.0)
+    x = np.array([[0.8], [-0.3]])
+    with pytest.warns(hj.HJWarning, match="effective sample size fell below 50"):
+        plain = hj.solve(p, FeynmanKac(4096), [1.0], points=x)
+    assert plain.result == hj.RESULTS.under_sampled
+    guided = hj.solve(p, FeynmanKac(4096, guide=variance.OpenLoop()), [1.0], points=x)
+    assert guided.result == hj.RESULTS.successful
+    u, _ = on_points(exact, 1.0, x)
+    assert np.abs(plain.u[0] - u).max() > 0.05
+    assert (np.abs(guided.u[0] - u) < 5 * standard_error(guided)).all()
+    np.testing.assert_allclose(guided.u[0], u, rtol=0, atol=1e-4)
+
+
+def test_sobol_points_are_those_of_scipy_and_scrambling_keeps_their_balance() -> None:
+    count, m = 7, 6
+    v = _directions(count, m)
+    expected = np.round(qmc.Sobol(count, scramble=False, bits=30).random(2**m) * 2**30).astype(np.uint32)
+    points = np.zeros((2**m, count), np.uint32)
+    for j in range(m):
+        points ^= np.where((np.arange(2**m) >> j & 1)[:, None] == 1, v[:, j], 0).astype(np.uint32)
+    assert set(map(tuple, points)) == set(map(tuple, expected))
+    scrambled = np.asarray(_scrambled(jax.random.key(1), count, m))
+    for row in scrambled:  # each of the 64 intervals holds one point, in every coordinate
+        assert sorted(row >> (30 - m)) == list(range(2**m))
+    pairs = np.stack([scrambled[0] >> (30 - 3), scrambled[1] >> (30 - 3)])
+    assert len(set(map(tuple, pairs.T))) == 64  # a (0, 6, 2)-net: the first two coordinates fill every cell of 8 x 8
+    other = np.asarray(_scrambled(jax.random.key(2), count, m))
+    assert (other != scrambled).any()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 16])
+def test_the_bridge_is_orthogonal_and_its_first_coordinate_is_the_end(steps: int) -> None:
+    q = _bridge(steps)
+    np.testing.assert_allclose(q @ q.T, np.eye(steps), atol=1e-13)
+    np.testing.assert_allclose(q[:, 0], 1 / np.sqrt(steps), atol=1e-14)
+    if steps == 16:  # the second one moves the middle and leaves the end
+        np.testing.assert_allclose(q[:, 1], np.repeat([0.25, -0.25], 8), atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", [noise.Independent(), noise.Antithetic(), noise.Sobol()])
+def test_noise_is_standard_normal(kind) -> None:
+    for dtype in (True, False):
+        with jax.enable_x64(dtype):
+            xi = np.asarray(kind.draw(jax.random.key(0), 3, 2, 4096), float)
+        assert xi.shape == (3, 2, 4096)
+        assert np.isfinite(xi).all()
+        flat = xi.reshape(6, -1)
+        np.testing.assert_allclose(flat @ flat.T / 4096, np.eye(6), atol=0.1)  # six standard deviations
+        grid = np.linspace(-2, 2, 9)
+        found = (flat[:, :, None] < grid).mean(1)
+        np.testing.assert_allclose(found, np.broadcast_to(norm.cdf(grid), found.shape), atol=0.05)
+
+
+def test_gradients_in_the_numbers_of_the_problem_and_points() -> None:
+    x = jnp.asarray([[0.4, -0.2]])
+
+    def u(epsilon, c, a, x):
+        p = hj.Problem(H.Quadratic(c), epsilon, hj.initials.Quadratic(a), cube(2), 1.0)
+        return hj.solve(p, FeynmanKac(4096), [1.0], points=x).u[0, 0]
+
+    slopes = jax.jit(jax.grad(u, argnums=(0, 1, 2, 3)))(0.3, 0.7, 1.3, x)
+
+    def closed(e, c, a, x):
+        return 0.5 * a / (1 + 2 * c * a) * jnp.sum(x * x) + e / c * jnp.log(1 + 2 * c * a)
+
+    expected = jax.grad(closed, argnums=(0, 1, 2, 3))(0.3, 0.7, 1.3, x)
+    # the derivative of the average is an average with its own error, some 1e-3 of it
+    for found, wanted in zip(slopes, expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=5e-3)
+    solution = hj.solve(
+        hj.Problem(H.Quadratic(0.7), 0.3, hj.initials.Quadratic(1.3), cube(2), 1.0), FeynmanKac(4096), [1.0], points=x
+    )
+    # ∇u is the derivative of the computed u itself
+    np.testing.assert_allclose(slopes[3], solution.gradient[0], rtol=0, atol=1e-12)
+
+
+def test_batches_over_problems_time_zero_and_one_point() -> None:
+    def u(epsilon):
+        p = hj.Problem(H.Quadratic(1.0), epsilon, hj.initials.Quadratic(1.0), cube(2), 1.0)
+        solution = hj.solve(p, FeynmanKac(1024, guide=variance.OpenLoop(iterations=5)), [0.0, 1.0], points=[[0.5, 0.1]])
+        return solution.u[:, 0], solution.gradient[:, 0]
+
+    values, slopes = eqx.filter_vmap(u)(jnp.asarray([0.1, 0.5]))
+    np.testing.assert_allclose(values[:, 0], 0.13, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(slopes[:, 0], [[0.5, 0.1]] * 2, rtol=0, atol=1e-14)
+    expected = 0.13 / 3 + np.array([0.1, 0.5]) * np.log(3)
+    np.testing.assert_allclose(values[:, 1], expected, rtol=0, atol=5e-3)  # 1024 samples
+
+
+def test_float32() -> None:
+    exact = hj.exact.Harmonic(1.0, 0.4, viscosity=0.3, dimension=2)
+    u, _ = on_points(exact, 1.0, PLANE)
+    with jax.enable_x64(False):
+        guide = variance.Feedback(slope_of(exact))
+        solution = hj.solve(exact.problem(), FeynmanKac(4096, guide=guide), [1.0], points=PLANE)
+    assert solution.u.dtype == np.float32
+    np.testing.assert_allclose(solution.u[0], u, rtol=0, atol=2e-3)  # sampling and the time step, not round-off
+    with jax.enable_x64(False):  # osc(g)/ε = 1e4: nothing overflows, and the flag is up
+        sharp = hj.Problem(H.Quadratic(1.0), 1e-4, CURVED, cube(2), 1.0)
+        with pytest.warns(hj.HJWarning, match="effective sample size"):
+            solution = hj.solve(sharp, FeynmanKac(1024), [1.0], points=PLANE)
+        assert np.isfinite(solution.u).all()
+        assert np.isfinite(solution.gradient).all()
+
+
+def run(p: hj.Problem, method: FeynmanKac):
+    return hj.solve(p, method, [0.5], points=np.zeros((1, p.dimension)))
+
+
+EASY = hj.Problem(H.Quadratic(1.0), 0.3, hj.initials.Norm(), cube(1), 1.0)
+TRANSPORT = hj.Problem(H.Linear([1.0]), 0.3, hj.initials.Norm(), cube(1), 1.0)
+VARYING = hj.viscosities.Varying(lambda t, x: 0.1 + 0 * x[0])
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: FeynmanKac(2), r"`samples` must be a whole number >= 4; got 2"),
+        (lambda: FeynmanKac(steps=0), r"`steps` must be a whole number >= 1; got 0"),
+        (lambda: FeynmanKac(batches=1), r"`batches` must be a whole number >= 2; got 1"),
+        (lambda: FeynmanKac(1000), r"`samples` must be a multiple of `batches`; got 1000 and 16"),
+        (lambda: variance.OpenLoop(samples=3), r"`samples` must be even and >= 2; got 3"),
+        (lambda: variance.OpenLoop(iterations=0), r"`iterations` must be >= 1; got 0"),
+        (lambda: variance.QuadraticControl(5), r"`samples` must be even and >= 2; got 5"),
+        (lambda: run(EASY, FeynmanKac(4800)), r"`samples / batches` must be a power of two for Sobol; got 300"),
+        (
+            lambda: run(EASY, FeynmanKac(16 * 3, noise=noise.Antithetic())),
+            r"`samples / batches` must be even for Antithetic; got 3",
+        ),
+        (
+            lambda: run(
+                hj.Problem(riccati()[0].hamiltonian, 0.3, hj.initials.Norm(), cube(2), 1.0), FeynmanKac(steps=20000)
+            ),
+            r"`steps` x noise components must be <= 21201 for Sobol; got 20000 x 2",
+        ),
+        (
+            lambda: run(hj.Problem(H.Eikonal(), 0.1, hj.initials.Norm(), cube(1), 1.0), FeynmanKac()),
+            r"FeynmanKac needs `hamiltonian` = Quadratic\(c\) or Linear\(b\).*got Eikonal.*DeepBSDE",
+        ),
+        (
+            lambda: run(hj.Problem(H.Quadratic(), 0.1, hj.initials.Atoms([[0.0]], [0.0]), cube(1), 1.0), FeynmanKac()),
+            r"needs `initial` to be a function; got Atoms.*HopfCole",
+        ),
+        (
+            lambda: run(hj.Problem(H.Quadratic(), 0.0, hj.initials.Norm(), cube(1), 1.0), FeynmanKac()),
+            r"`viscosity` must be > 0; got 0\.0\. At 0 the average is a minimum: use HopfLax",
+        ),
+        (
+            lambda: run(hj.Problem(H.Quadratic(), VARYING, hj.initials.Norm(), cube(1), 1.0), FeynmanKac()),
+            r"needs a constant `viscosity` for c\|p\|²; got Varying",
+        ),
+        (
+            lambda: run(TRANSPORT, FeynmanKac(guide=variance.OpenLoop())),
+            r"`guide` needs c\|p\|² in the Hamiltonian",
+        ),
+        (
+            lambda: run(TRANSPORT, FeynmanKac(control=variance.QuadraticControl())),
+            r"`control` needs a constant `viscosity` and no drift",
+        ),
+        (
+            lambda: run(
+                hj.Problem(H.Linear([1.0]), VARYING, hj.initials.Norm(), cube(1), 1.0), FeynmanKac(scheme=paths.Heun())
+            ),
+            r"Heun needs a constant `viscosity`; got Varying. Use EulerMaruyama",
+        ),
+        (
+            lambda: run(
+                hj.Problem(H.Quadratic(), 0.1, hj.initials.Custom(lambda x: x[0]), hj.Torus([0.0], [1.0]), 1.0),
+                FeynmanKac(),
+            ),
+            r"`initial` must be periodic for FeynmanKac",
+        ),
+    ],
+)
+def test_refusals(build, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()

@@ -1,0 +1,390 @@
+"""Against closed forms, the secular equation, SciPy's bounded optimiser, and brute force on fine grids."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import central
+from scipy.optimize import brentq, linprog, minimize
+
+import hjsolve as hj
+from hjsolve.methods.particle import Hopf, HopfLax
+
+H = hj.hamiltonians
+RNG = np.random.default_rng(5)
+T = 0.7
+
+
+class Bowl(hj.initials.AbstractInitial):
+    """½ yᵀAy + b·y."""
+
+    A: jax.Array
+    b: jax.Array
+
+    def __call__(self, y):
+        return 0.5 * y @ (self.A @ y) + self.b @ y
+
+
+def bowl(d: int, condition: float) -> tuple[np.ndarray, np.ndarray]:
+    frame = np.linalg.qr(RNG.normal(size=(d, d)))[0]
+    return (frame * np.geomspace(0.05, 0.05 * condition, d)) @ frame.T, RNG.normal(size=d)
+
+
+def solve(hamiltonian, initial, x, *, t=T, method=None, half=2.0, **kwargs) -> hj.Solution:
+    d = np.shape(x)[1]
+    problem = hj.Problem(hamiltonian, 0.0, initial, hj.Box([-half] * d, [half] * d), 2.0)
+    return hj.solve(problem, method or HopfLax(starts=1), [t], points=x, **kwargs)
+
+
+def by_resolvent(A, b, x, t):
+    """H = ½|p|²: (I + tA) y = x − tb."""
+    return np.linalg.solve(np.eye(len(b)) + t * A, x - t * b)
+
+
+def by_secular_equation(A, b, x, t):
+    """H = |p|: the least of the quadratic over the ball |y − x| <= t, by the multiplier of the constraint."""
+    values, frame = np.linalg.eigh(A)
+    pull = frame.T @ (A @ x + b)
+    length = lambda mu: np.linalg.norm(pull / (values + mu))
+    mu = 0.0 if length(0.0) <= t else brentq(lambda m: length(m) - t, 0, np.linalg.norm(pull) / t, xtol=1e-15, rtol=1e-14)
+    return x - frame @ (pull / (values + mu))
+
+
+def by_bounds(A, b, x, t):
+    """H = |p|₁: the least over the box |y − x|_∞ <= t, by L-BFGS-B and one solve on the free coordinates."""
+    found = minimize(
+        lambda y: (0.5 * y @ A @ y + b @ y, A @ y + b),
+        x,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=list(zip(x - t, x + t, strict=True)),
+        options={"ftol": 1e-16, "gtol": 1e-9, "maxiter": 5000, "maxfun": 50000},
+    ).x
+    free = np.abs(found - x) < t * (1 - 1e-9)
+    y = np.where(free, found, x + t * np.sign(found - x))
+    y[free] = np.linalg.solve(A[np.ix_(free, free)], -(b[free] + A[np.ix_(free, ~free)] @ y[~free]))
+    return y
+
+
+HIGH = {
+    "half square": (H.Quadratic(0.5), by_resolvent, lambda v: 0.5 * v @ v, lambda p: 0.5 * p @ p),
+    "eikonal": (H.Eikonal(), by_secular_equation, lambda v: 0.0, np.linalg.norm),
+    "one-norm": (H.Norm(1), by_bounds, lambda v: 0.0, lambda p: np.abs(p).sum()),
+}
+
+
+@pytest.mark.parametrize("name", sorted(HIGH))
+@pytest.mark.parametrize("condition", [5.0, 100.0])
+def test_a_hundred_dimensions(name: str, condition: float) -> None:
+    hamiltonian, reference, lagrangian, energy = HIGH[name]
+    A, b = bowl(100, condition)
+    x = RNG.normal(size=(20, 100))
+    solution = solve(hamiltonian, Bowl(A, b), x)
+    for i, place in enumerate(x):
+        y = reference(A, b, place, T)
+        expected = 0.5 * y @ A @ y + b @ y + T * lagrangian((place - y) / T)
+        slope = A @ y + b
+        # the reference is optimal itself: its own duality gap
+        gap = T * (lagrangian((place - y) / T) + energy(slope)) - slope @ (place - y)
+        assert abs(gap) < 1e-9
+        # u is stationary at the minimiser: its error is of second order in that of y
+        np.testing.assert_allclose(solution.u[0, i], expected, rtol=0, atol=2e-10)
+        np.testing.assert_allclose(solution.gradient[0, i], slope, rtol=0, atol=1e-6)
+        assert float(solution.u[0, i]) - expected <= float(solution.stats["gap"][0, i]) + 1e-12  # it is a bound
+    assert (np.asarray(solution.stats["gap"][0]) <= 4e-11 * (1 + np.abs(solution.u[0]))).all()
+
+
+@pytest.mark.parametrize("name", sorted(HIGH))
+def test_a_thousand_dimensions(name: str) -> None:
+    hamiltonian, reference, lagrangian, _ = HIGH[name]
+    A, b = bowl(1000, 10.0)
+    x = RNG.normal(size=(2, 1000))
+    solution = solve(hamiltonian, Bowl(A, b), x)
+    y = reference(A, b, x[0], T)
+    expected = 0.5 * y @ A @ y + b @ y + T * lagrangian((x[0] - y) / T)
+    np.testing.assert_allclose(solution.u[0, 0], expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("exponent", [1.5, 3.0, 4.0])
+@pytest.mark.parametrize("d", [1, 2])
+def test_powers_and_data_with_many_wells_against_brute_force(exponent: float, d: int) -> None:
+    c, t = 0.6, 0.8
+    g = lambda y: np.sin(3 * y).sum(-1) + 0.2 * (y**2).sum(-1)
+    x = RNG.uniform(-2, 2, size=(12, d))
+    solution = solve(H.Power(c, exponent), hj.initials.Custom(lambda y: jnp.sum(jnp.sin(3 * y) + 0.2 * y**2)), x, t=t,
+                     method=HopfLax())
+    dual = exponent / (exponent - 1)
+    scale = (1 - 1 / exponent) * (c * exponent) ** (-1 / (exponent - 1))
+    for place, value in zip(x, solution.u[0], strict=True):
+        centre, half = place, 4.0
+        for _ in range(7 if d == 2 else 4):  # ever finer grids around the best node
+            axes = [np.linspace(a - half, a + half, 801 if d == 2 else 200_001) for a in centre]
+            y = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, d)
+            heights = g(y) + t * scale * (np.linalg.norm(place - y, axis=1) / t) ** dual
+            centre, half = y[heights.argmin()], half / (40 if d == 2 else 1000)
+        np.testing.assert_allclose(value, heights.min(), rtol=0, atol=1e-12)
+
+
+def test_the_kinked_convex_case_of_osher_and_shu() -> None:
+    exact = hj.exact.osher_shu_convex()
+    x, t = np.linspace(-1, 1, 41)[:, None], 1.5 / np.pi**2
+    hamiltonian = H.ConvexSeparable(exact.hamiltonian)
+    problem = hj.Problem(hamiltonian, 0.0, exact.initial, hj.Torus([-1.0], [1.0]), 1.0)
+    solution = hj.solve(problem, HopfLax(), [t], points=x)
+    u = jax.vmap(lambda z: exact(t, z))(x)
+    np.testing.assert_allclose(solution.u[0], u, rtol=0, atol=1e-13)
+    slope = jax.vmap(jax.grad(lambda z: exact(t, z)))(x)
+    np.testing.assert_allclose(solution.gradient[0], slope, rtol=0, atol=1e-7)  # no grid point lies on the kink
+
+
+def test_discs_that_merge() -> None:
+    exact = hj.exact.EikonalDiscs([[-0.5, 0.1], [0.6, -0.2], [0.1, 0.7]], [0.2, 0.1, 0.3], 1.2)
+    x = RNG.uniform(-1.5, 1.5, size=(60, 2))
+    solution = hj.solve(exact.problem(), HopfLax(), [0.2, 0.5], points=x)
+    for row, t in zip(solution.u, (0.2, 0.5), strict=True):
+        expected = jax.vmap(lambda z, t=t: exact(t, z))(x)
+        # where a centre is within reach the minimum is the tip of a cone, found without derivatives
+        np.testing.assert_allclose(row, expected, rtol=0, atol=1e-12)
+
+
+def test_the_absolute_value_and_its_fan() -> None:
+    exact = hj.exact.AbsoluteValue(0.0, 0.7)
+    x = np.linspace(-2, 2, 42)[:, None]
+    solution = hj.solve(exact.problem(), HopfLax(), [T], points=x)
+    np.testing.assert_allclose(solution.u[0], jax.vmap(lambda z: exact(T, z))(x), rtol=0, atol=1e-13)
+    slope = jax.vmap(jax.grad(lambda z: exact(T, z)))(x)
+    np.testing.assert_allclose(solution.gradient[0], slope, rtol=0, atol=1e-9)
+    assert float(solution.stats["gap"].max()) < 1e-10
+
+
+def test_a_kink_in_three_dimensions() -> None:
+    """g = |y|, H = ½|p|²: the Huber function of x."""
+    x = RNG.normal(size=(20, 3))
+    solution = solve(H.Quadratic(0.5), hj.initials.Norm(), x, method=HopfLax(starts=4))
+    r = np.linalg.norm(x, axis=1)
+    np.testing.assert_allclose(solution.u[0], np.where(r <= T, r**2 / (2 * T), r - T / 2), rtol=0, atol=1e-10)
+
+
+def test_polyhedral_against_linear_programming_and_norms() -> None:
+    """For g = p₀·y: u = p₀·x − tH(p₀). For g a bowl: the polyhedral one-norm equals the norm."""
+    slopes, offsets = RNG.normal(size=(6, 3)), RNG.normal(size=6)
+    p, x = RNG.normal(size=3), RNG.normal(size=(5, 3))
+    solution = solve(H.Polyhedral(slopes, offsets), hj.initials.Custom(lambda y: jnp.sum(p * y)), x)
+    np.testing.assert_allclose(solution.u[0], x @ p - T * (slopes @ p + offsets).max(), rtol=0, atol=1e-12)
+    signs = np.stack(np.meshgrid(*[[-1, 1]] * 3), -1).reshape(-1, 3)
+    A, b = bowl(3, 10.0)
+    polyhedral = solve(H.Polyhedral(signs), Bowl(A, b), x)
+    norm = solve(H.Norm(1), Bowl(A, b), x)
+    np.testing.assert_allclose(polyhedral.u, norm.u, rtol=0, atol=1e-10)
+
+
+def test_cross_polytope_against_linear_programming() -> None:
+    """g = max_k a_k·y + b_k over |x − y|_1 <= t: a linear programme, kinks at the minimiser included."""
+    pieces, heights = RNG.normal(size=(5, 2)), RNG.normal(size=5)
+    x = RNG.normal(size=(12, 2))
+    initial = hj.initials.Custom(lambda y: jnp.max(pieces @ y + heights))
+    solution = solve(H.Norm(np.inf), initial, x, method=HopfLax(starts=4))
+    signs = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
+    for place, value in zip(x, solution.u[0], strict=True):
+        best = linprog(
+            [0, 0, 1],
+            A_ub=np.block([[pieces, -np.ones((5, 1))], [signs, np.zeros((4, 1))]]),
+            b_ub=np.concatenate([-heights, T + signs @ place]),
+            bounds=[(None, None)] * 3,
+        )
+        np.testing.assert_allclose(value, best.fun, rtol=0, atol=1e-9)  # the programme's own tolerance
+
+
+@pytest.mark.parametrize("hamiltonian", [H.Quadratic(0.7), H.Power(0.5, 3.0), H.Norm(np.inf, 2.0)], ids=str)
+def test_atoms_are_compared_directly(hamiltonian) -> None:
+    y, g, x = RNG.normal(size=(700, 3)), RNG.normal(size=700), RNG.normal(size=(40, 3))
+    problem = hj.Problem(hamiltonian, 0.0, hj.initials.Atoms(y, g), hj.Box([-1.0] * 3, [1.0] * 3), 2.0)
+    solution = hj.solve(problem, HopfLax(), [1.5], points=x)
+    v = (x[:, None] - y[None]) / 1.5
+    speed = np.linalg.norm(v, axis=2)
+    costs = {
+        "Quadratic": lambda: speed**2 / 2.8,
+        "Power": lambda: (2 / 3) * speed * (speed / 1.5) ** 0.5,
+        "Norm": lambda: np.where(np.abs(v).sum(2) <= 2.0, 0.0, np.inf),
+    }[type(hamiltonian).__name__]()
+    np.testing.assert_allclose(solution.u[0], (g + 1.5 * costs).min(1), rtol=1e-13, atol=1e-14)
+    if isinstance(hamiltonian, H.Quadratic):
+        coles = hj.solve(problem, hj.methods.particle.HopfCole(), [1.5], points=x)
+        np.testing.assert_allclose(solution.gradient, coles.gradient, rtol=0, atol=1e-12)
+
+
+def test_atoms_out_of_reach_leave_no_solution() -> None:
+    problem = hj.Problem(H.Eikonal(), 0.0, hj.initials.Atoms([[0.0]], [0.0]), hj.Box([-1.0], [1.0]), 1.0)
+    assert float(hj.solve(problem, HopfLax(), [0.5], points=[[0.4]]).u[0, 0]) == 0.0
+    with pytest.raises(RuntimeError, match="NaN or infinite"):
+        hj.solve(problem, HopfLax(), [0.5], points=[[0.6]])
+
+
+def test_derivatives_are_those_of_the_envelope() -> None:
+    """Also where the constraint |x − y| <= st is active: ∂u/∂t = −s|p|, ∂u/∂s = −t|p|."""
+    A, b = bowl(4, 10.0)
+    x = jnp.asarray([0.4, -1.0, 0.3, 1.2])
+
+    @jax.jit
+    def u(speed, t, scale, x):
+        initial = Bowl(scale * A, b)
+        problem = hj.Problem(H.Eikonal(speed), 0.0, initial, hj.Box([-2.0] * 4, [2.0] * 4), 2.0)
+        return hj.solve(problem, HopfLax(starts=1), [t], points=x[None]).u[0, 0]
+
+    arguments = (0.8, 0.6, 1.3)
+    slopes = jax.grad(u, argnums=(0, 1, 2, 3))(*arguments, x)
+    for i in range(3):
+        difference = central(lambda a, i=i: u(*[a if j == i else v for j, v in enumerate(arguments)], x), arguments[i])
+        np.testing.assert_allclose(slopes[i], difference, rtol=0, atol=1e-7)  # 1e-11 in u over a step of 1e-4
+    for k in range(4):
+        difference = central(lambda a, k=k: u(*arguments, x.at[k].set(a)), float(x[k]))
+        np.testing.assert_allclose(slopes[3][k], difference, rtol=0, atol=1e-7)
+    forward = jax.jvp(lambda s: u(s, *arguments[1:], x), (0.8,), (1.0,))[1]
+    np.testing.assert_allclose(forward, slopes[0], rtol=1e-12)
+
+
+def test_problems_batch() -> None:
+    A, b = bowl(3, 10.0)
+    x = RNG.normal(size=(4, 3))
+
+    @eqx.filter_vmap
+    def batched(c):
+        return solve(H.Quadratic(c), Bowl(A, b), x, method=HopfLax(starts=2)).u[0]
+
+    values = batched(jnp.array([0.5, 1.1]))
+    for c, row in zip((0.5, 1.1), values, strict=True):
+        np.testing.assert_allclose(row, solve(H.Quadratic(c), Bowl(A, b), x).u[0], rtol=0, atol=1e-10)
+
+
+def test_float32() -> None:
+    A, b = bowl(20, 20.0)
+    x = RNG.normal(size=(30, 20))
+    with jax.enable_x64(False):
+        low = solve(H.Norm(1), Bowl(A, b), x)
+    assert low.u.dtype == np.float32
+    high = solve(H.Norm(1), Bowl(A, b), x)
+    # 20 ulp of the terms of g, which are 10 times u
+    np.testing.assert_allclose(low.u, high.u, rtol=0, atol=1e-4)
+
+
+def test_time_zero_and_other_times_through_the_solution() -> None:
+    A, b = bowl(2, 5.0)
+    x = RNG.normal(size=(3, 2))
+    problem = hj.Problem(H.Eikonal(), 0.0, Bowl(A, b), hj.Box([-2.0] * 2, [2.0] * 2), 1.0)
+    solution = hj.solve(problem, HopfLax(), [0.0, 0.5], points=x)
+    np.testing.assert_allclose(solution.u[0], 0.5 * ((x @ A) * x).sum(1) + x @ b, rtol=1e-14)
+    np.testing.assert_allclose(solution.gradient[0], x @ A + b, rtol=1e-13)
+    np.testing.assert_allclose(solution(0.5, x), solution.u[1], rtol=0, atol=1e-11)
+    assert eqx.tree_equal(HopfLax().equation(problem), problem)
+
+
+def test_what_is_not_reached_is_said() -> None:
+    A, b = bowl(30, 100.0)
+    x = RNG.normal(size=(3, 30))
+    with pytest.raises(RuntimeError, match="stopped before its tolerance"):
+        solve(H.Norm(1), Bowl(A, b), x, method=HopfLax(starts=1, max_iterations=3))
+    solution = solve(H.Norm(1), Bowl(A, b), x, method=HopfLax(starts=1, max_iterations=3), throw=False)
+    exact = solve(H.Norm(1), Bowl(A, b), x)
+    error = np.asarray(solution.u - exact.u)
+    assert error.max() > 1e-3
+    assert (error <= np.asarray(solution.stats["gap"]) + 1e-10).all()  # the gap bounds it even then
+
+
+def test_starts_agree_on_convex_data_and_not_on_wells() -> None:
+    A, b = bowl(2, 5.0)
+    x = RNG.normal(size=(5, 2))
+    assert (np.asarray(solve(H.Quadratic(0.5), Bowl(A, b), x, method=HopfLax()).stats["agreement"]) == 1).all()
+    wells = hj.initials.Custom(lambda y: jnp.sum(jnp.cos(5 * y)))
+    assert float(solve(H.Quadratic(0.5), wells, x, method=HopfLax(starts=16)).stats["agreement"].min()) < 1
+
+
+@pytest.mark.parametrize("t", [0.5, 1.3])
+def test_hopf_formula_for_hamiltonians_that_are_not_convex(t: float) -> None:
+    A = np.array([[1.0, 0.3], [0.3, 2.0]])
+    x = RNG.normal(size=(12, 2))
+    inverse = np.linalg.inv(A)
+    for hamiltonian, formula in (
+        (H.Custom(lambda t, x, p: jnp.abs(p[0]) - jnp.abs(p[1])), lambda p: np.abs(p[..., 0]) - np.abs(p[..., 1])),
+        (H.Separable(lambda q: -jnp.cos(2 * q + 1)), lambda p: -np.cos(2 * p + 1).sum(-1)),
+    ):
+        solution = solve(hamiltonian, hj.initials.Quadratic(A), x, t=t, method=Hopf(), half=4.0)
+        for place, value, slope in zip(x, solution.u[0], solution.gradient[0], strict=True):
+            centre, half = np.zeros(2), 10.0
+            for _ in range(7):
+                axes = [np.linspace(a - half, a + half, 801) for a in centre]
+                p = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
+                heights = p @ place - 0.5 * ((p @ inverse) * p).sum(1) - t * formula(p)
+                centre, half = p[heights.argmax()], half / 40
+            np.testing.assert_allclose(value, heights.max(), rtol=0, atol=1e-10)
+            np.testing.assert_allclose(slope, centre, rtol=0, atol=1e-4)  # the root of the values' round-off
+
+
+def test_hopf_and_hopf_lax_agree_where_both_hold() -> None:
+    A, b = bowl(8, 10.0)
+    x = RNG.normal(size=(5, 8))
+    dual = solve(H.Power(0.5, 3.0), Bowl(A, b), x, method=Hopf(starts=1))
+    primal = solve(H.Power(0.5, 3.0), Bowl(A, b), x)
+    np.testing.assert_allclose(dual.u, primal.u, rtol=0, atol=1e-10)
+    slope = jax.grad(lambda c: solve(H.Power(c, 3.0), Bowl(A, b), x[:1], method=Hopf(starts=1)).u[0, 0])(0.5)
+    p = np.linalg.norm(primal.gradient[0, 0])
+    np.testing.assert_allclose(slope, -T * p**3, rtol=1e-6)
+
+
+def problem(hamiltonian=None, viscosity=0.0, initial=None, domain=None) -> hj.Problem:
+    return hj.Problem(
+        hamiltonian or H.Eikonal(), viscosity, initial or hj.initials.Norm(), domain or hj.Box([-1.0], [1.0]), 1.0
+    )
+
+
+ATOMS = hj.initials.Atoms([[0.0]], [0.0])
+POTENTIAL = H.WithPotential(H.Quadratic(), lambda x: jnp.sum(x**2, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: HopfLax(starts=0), r"`starts` must be a number >= 1; got 0"),
+        (lambda: HopfLax(starts=2.5), r"`starts` must be a whole number"),
+        (lambda: HopfLax(max_iterations=0), r"`max_iterations` must be a number >= 1"),
+        (lambda: HopfLax(tolerance=-1.0), r"`tolerance` must be > 0; got -1"),
+        (lambda: HopfLax().check(problem(viscosity=0.1)), r"needs `viscosity` = 0; got 0\.1.*HopfCole.*Finite"),
+        (
+            lambda: HopfLax().check(problem(viscosity=hj.viscosities.Varying(lambda t, x: 0.0))),
+            r"needs `viscosity` = 0; got Varying",
+        ),
+        (lambda: HopfLax().check(problem(POTENTIAL)), r"convex `hamiltonian` of p alone.*got WithPotential.*Charact"),
+        (lambda: HopfLax().check(problem(H.Custom(lambda t, x, p: p[0]))), r"got Custom\. For convex data.*Hopf"),
+        (
+            lambda: HopfLax().check(problem(initial=ATOMS, domain=hj.Torus([0.0], [1.0]))),
+            r"`domain` must not be periodic for Atoms",
+        ),
+        (
+            lambda: HopfLax().check(problem(initial=hj.initials.Custom(lambda x: x[0]), domain=hj.Torus([0.0], [1.0]))),
+            r"`initial` must be periodic for HopfLax",
+        ),
+        (lambda: Hopf().check(problem(viscosity=0.1)), r"Hopf needs `viscosity` = 0"),
+        (lambda: Hopf().check(problem(POTENTIAL)), r"Hopf needs a `hamiltonian` of p alone; WithPotential depends"),
+        (
+            lambda: Hopf().check(problem(H.Custom(lambda t, x, p: x[0] * p[0]))),
+            r"Hopf needs a `hamiltonian` of p alone; Custom depends",
+        ),
+        (
+            lambda: Hopf().check(problem(initial=hj.initials.Cosine(1.0, 3.0))),
+            r"`initial` must be convex for Hopf; between two points.*rises",
+        ),
+        (lambda: Hopf().check(problem(initial=ATOMS)), r"Hopf needs `initial` to be a smooth convex function"),
+        (lambda: Hopf(starts=0), r"`starts` must be a number >= 1; got 0"),
+    ],
+)
+def test_what_it_cannot_solve_is_refused(build, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        build()
+
+
+def test_a_traced_viscosity_that_is_not_zero_gives_no_number() -> None:
+    def u(epsilon):
+        return hj.solve(problem(viscosity=epsilon), HopfLax(starts=1), [0.5], points=[[0.3]], throw=False).u[0, 0]
+
+    assert np.isfinite(jax.jit(u)(0.0))
+    assert np.isnan(jax.jit(u)(0.1))
