@@ -94,6 +94,7 @@ def _solve(
     if isinstance(method, AbstractEvolution):
         where = method.nodes(problem) if points is None else points
         states, evaluations, stats, result = _march(problem, method, ts, points, prepare_key, options)
+        result = RESULTS.where(result == RESULTS.successful, _worst(evaluations.result), result)
         equation, reach = method.equation(problem), _reach_by_marching
     elif isinstance(method, AbstractRepresentation):
         assert points is not None

@@ -57,6 +57,16 @@ def weighted_sum(
     return _sum_p.bind(x, alpha, y, beta, kappa, values, plan=plan, form=form)[0]
 
 
+def centre(y: Points) -> Float[Array, "d"]:
+    """The middle of the atoms' bounding box, from which coordinates are measured so that squares do not cancel.
+
+    Not the mean: compiled into two places, a mean may round differently in each, and shift queries against atoms by an
+    ulp of their distance from the origin. Extremes are exact in any order.
+    """
+    y = jax.lax.stop_gradient(y)
+    return 0.5 * (jnp.min(y, axis=0) + jnp.max(y, axis=0))
+
+
 def heaviest(
     x: Points, y: Points, b: Float[Array, "N"], kappa: Scalar, *, count: int, plan: Plan, form: str
 ) -> Integer[Array, "m count"]:

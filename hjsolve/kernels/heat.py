@@ -20,8 +20,8 @@ from .separable import heat_kernel, sum_over_nodes
 _LANES = 1024
 _SMOOTHED = 2.0
 """Cells that a kink is smoothed over before plain sums take over: their error is then 2exp(−2π²·2) = 1e-17."""
-_LARGEST_CHANGE = 0.01
-"""Of w on leaving out every second node: 2q for a Gaussian integrand, whose error with all nodes is 2q⁴, here 1e-9."""
+_LARGEST_CHANGE = 0.02
+"""Of w on leaving out every second node: 2q for a Gaussian integrand, whose error with all nodes is 2q⁴, here 2e-8."""
 
 
 class Axis(NamedTuple):
@@ -42,7 +42,7 @@ class Heat(NamedTuple):
     """`value` `[L, n_t]` after the time, `averages` `[L, n_t]` of each field and then the slope of `value`.
 
     `change` is the largest relative change of w on leaving out every second node; `interpolated` the fraction of lines
-    whose data were interpolated because of it, and `bound` bounds the error that this makes in v, if v is smooth.
+    whose data were interpolated because of it, and `bound` is about the error that this makes in v.
     """
 
     value: Float[Array, "L n"]
@@ -73,21 +73,21 @@ def heat_axis(v: Float[Array, "n L"], fields: tuple[Array, ...], axis: Axis, spr
             own, *columns = (_refined(a, axis, refine) for a in (own, *columns))
         stacked = jnp.stack(columns) if columns else jnp.zeros((0, *own.shape), own.dtype)
         here = axis._replace(lines=jax.lax.dynamic_slice_in_dim(mask, start, lanes))
-        value, averages, change, resolved = _heat_lines(own, stacked, here, spread)
-        bend = jnp.where(here.sources[:, None] & here.lines & ~resolved, _bend(own, axis.period is not None), 0.0)
-        bound = jax.lax.stop_gradient(jnp.max(bend)) / 8
-        return value.T, tuple(a.T for a in averages), change, 1.0 - resolved, bound
+        cost = jax.lax.stop_gradient(_interpolation_error(own, here))
+        value, averages, change, resolved = _heat_lines(own, stacked, here, spread, cost)
+        return value.T, tuple(a.T for a in averages), change, 1.0 - resolved, jnp.where(resolved, 0.0, cost)
 
     value, averages, change, interpolated, bound = jax.lax.map(block, lanes * jnp.arange((lines + rest) // lanes))
     value, averages = jax.tree.map(lambda a: a.reshape(lines + rest, -1)[:lines], (value, averages))
     return Heat(value, averages, jnp.max(change), jnp.mean(interpolated), jnp.max(bound))
 
 
-def _heat_lines(v: Array, fields: Array, axis: Axis, spread: Array) -> tuple[Array, Array, Array, Array]:
+def _heat_lines(v: Array, fields: Array, axis: Axis, spread: Array, cost: Array) -> tuple[Array, Array, Array, Array]:
     """Value, averages, coarsening change of the first attempt, and whether nodes resolved it, for a block of lines.
 
     Two attempts at plain sums, in one loop so that they are compiled once: on the data, and where nodes do not resolve
-    these, on the interpolant smoothed over two cells, unless it is propagated to the end already.
+    these well enough against the `cost` of interpolation, on the interpolant smoothed over two cells, unless that is
+    propagated to the end already.
     """
     n, m = axis.y.shape[0], axis.x.shape[0]
     h = (axis.y[-1] - axis.y[0]) / (n - 1)
@@ -99,7 +99,7 @@ def _heat_lines(v: Array, fields: Array, axis: Axis, spread: Array) -> tuple[Arr
         plain = sum_over_nodes(v, fields, kernel, (axis.targets, axis.lines))
         value = plain.lse + jnp.log(h) + 0.5 * jnp.log(kappa / np.pi)
         change = jnp.where(second, change, plain.coarsening[0])
-        resolved = jnp.where(second, resolved, _resolved(plain.coarsening, v))
+        resolved = jnp.where(second, resolved, _resolved(plain.coarsening, v, cost))
 
         def interpolated() -> Any:
             after, averages, remaining = _interpolate(v, fields, axis, spread, h)
@@ -136,20 +136,27 @@ def _interpolate(v: Array, fields: Array, axis: Axis, spread: Array, h: Array) -
     return value, averages, jnp.where(wide, spread - first, 0.0)
 
 
-def _resolved(coarsening: Array, v: Array) -> Array:
-    """Whether plain sums are accurate: aliasing is small and falls spectrally with the spacing, or is all round-off."""
+def _resolved(coarsening: Array, v: Array, cost: Array) -> Array:
+    """Whether plain sums are accurate, and more so than the interpolant, whose error is at most about `cost`."""
     half, quarter = coarsening
-    highest = jnp.max(v)
-    floor = 16 * jnp.finfo(v.dtype).eps * (1 + highest - jnp.min(v))
-    # kinks alias like h²: half = quarter/8, which is above quarter² where half is small
-    return (half < _LARGEST_CHANGE) & ((half < quarter**2) | (half < floor))
+    floor = 16 * jnp.finfo(v.dtype).eps * (1 + jnp.max(v) - jnp.min(v))
+    # a Gaussian integrand has half = 2q and quarter = 2q^¼; kinks alias like h², half = quarter/8, which is above
+    # quarter² wherever half is small
+    error = jnp.where(half < quarter**2, half**4, half)
+    return (half < _LARGEST_CHANGE) & (error <= jnp.maximum(cost, floor))
 
 
-def _bend(v: Array, periodic: bool) -> Array:
-    """|v_{j−1} − 2v_j + v_{j+1}| `[n, L]`, at free ends that of the neighbour."""
-    padded = jnp.pad(v, ((1, 1), (0, 0)), mode="wrap" if periodic else "edge")
+def _interpolation_error(v: Array, axis: Axis) -> Array:
+    """The largest h²|v''|/8 on the marked nodes and lines: a cell counts if v bends at both ends of it.
+
+    So a kink that lies on a node counts for nothing, as its interpolant has no error.
+    """
+    padded = jnp.pad(v, ((1, 1), (0, 0)), mode="edge" if axis.period is None else "wrap")
     bend = jnp.abs(padded[:-2] - 2 * v + padded[2:])
-    return bend if periodic else bend.at[0].set(bend[1]).at[-1].set(bend[-2])
+    if axis.period is None:
+        bend = bend.at[0].set(bend[1]).at[-1].set(bend[-2])
+    cell = jnp.minimum(bend, jnp.roll(bend, 1, axis=0))
+    return jnp.max(jnp.where(axis.sources[:, None] & axis.lines, cell, 0.0)) / 8
 
 
 def _refined(values: Array, axis: Axis, refine: int) -> Array:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from ..typing import Array, ArrayLike, Float, Points, Scalar
-from .gibbs import gibbs, heaviest
+from .gibbs import centre, gibbs, heaviest
 from .lse_arguments import cloud_of, is_inviscid, names_of, request_of, warn_of_precision
 from .lse_outputs import Cloud, LogSumExp, Request, inviscid, viscous
 from .lse_plan import make_plan
@@ -48,11 +48,11 @@ def lse(
     scores are log ω_j − (c/ε_j)E_j and u = −(ε₀/c) log Σ exp(scores) with ε₀ the mean of `eps`; hessian, laplacian,
     d_eps and d_t are refused.
 
-    Differentiable in every array argument, forward and reverse, to any order; each derivative is a sweep or two more and
+    Differentiable in every array argument, forward and reverse, to any order; a derivative is a sweep or two more and
     stores no block. Cost O(mN), memory O(m + N).
 
-    Accuracy: up to 8 dimensions distances are sums of squared differences, beyond that products of coordinates centred
-    on the mean atom, so that in either precision u is within a few ulp of |u| + max|E|, whatever ε. That error over ε
+    Accuracy: up to 8 dimensions distances are sums of squared differences, beyond that products of centred coordinates,
+    so that in either precision u is within a few ulp of |u| + max|E|, whatever ε. That error over ε
     is the relative error of weights: gradients, averages and entropies carry it; hessian, laplacian and d_t also carry
     that of |y|²/(4ct²ε). On concrete float32 arguments an `HJWarning` says when weights are off by more than 0.1;
     float64 is the remedy.
@@ -84,8 +84,8 @@ def gibbs_average(
 ) -> tuple[Float[Array, "m"], Float[Array, "m k"]]:
     """`log_sum_exp` and the averages `Σ_j π_ij values_j` under the Gibbs weights π_i = softmax_j(s_ij), in one pass."""
     x, y, b, kappa, values = _alike(x, y, b, kappa, values)
-    centre = jax.lax.stop_gradient(jnp.mean(y, axis=0))
-    log_sum, average, _ = gibbs(x - centre, y - centre, b, kappa, values, plan=make_plan("auto", (x, y)))
+    middle = centre(y)
+    log_sum, average, _ = gibbs(x - middle, y - middle, b, kappa, values, plan=make_plan("auto", (x, y)))
     return log_sum, average
 
 
@@ -97,9 +97,9 @@ def lowest_energy(
     The gradients of the minimum are those of the minimising atom's energy (envelope theorem).
     """
     x, y, g, scale = _alike(x, y, g, scale)
-    centre = jnp.mean(y, axis=0)
+    middle = centre(y)
     plan = make_plan("auto", (x, y))
-    index = heaviest(x - centre, y - centre, -g, scale, count=1, plan=plan, form="distance")[:, 0]
+    index = heaviest(x - middle, y - middle, -g, scale, count=1, plan=plan, form="distance")[:, 0]
     return g[index] + scale * jnp.sum((x - y[index]) ** 2, axis=1), y[index]
 
 

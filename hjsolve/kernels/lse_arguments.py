@@ -132,8 +132,8 @@ def warn_of_precision(cloud: Cloud, names: tuple[str, ...]) -> None:
     if error > _LARGEST_ERROR:
         affected = ", ".join(name for name in names if name != "u")
         warnings.warn(
-            f"float32 rounds the exponents cE/ε, which reach {exponent:.1e}: {affected} carry a relative error of up to "
-            f"{error:.1g} in every Gibbs weight (u does not). Use float64, or a larger `eps`.",
+            f"float32 rounds the exponents cE/ε, which reach {exponent:.1e}: {affected} carry an error of up to "
+            f"{error:.1g} of every Gibbs weight (u does not). Use float64, or a larger `eps`.",
             HJWarning,
             stacklevel=3,
         )

@@ -3,12 +3,11 @@
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..typing import Array, Float, Points, Scalar
-from .gibbs import gibbs, heaviest
+from .gibbs import centre, gibbs, heaviest
 from .lse_plan import Plan
 
 
@@ -79,8 +78,8 @@ class Request(NamedTuple):
 def viscous(cloud: Cloud, request: Request) -> LogSumExp:
     """All outputs for ε > 0, one number or one per atom."""
     wanted = set(request.outputs)
-    centre = jax.lax.stop_gradient(jnp.mean(cloud.y, axis=0))  # x − ȳ and |y|² cancel far from the origin
-    centred = cloud._replace(x=cloud.x - centre, y=cloud.y - centre)
+    middle = centre(cloud.y)  # x − ȳ and |y|² cancel far from the origin
+    centred = cloud._replace(x=cloud.x - middle, y=cloud.y - middle)
     b, kappa, form, features = _scores(centred)
     columns = _columns(centred, wanted)
     values = jnp.concatenate([*columns.values(), jnp.zeros((cloud.y.shape[0], 0), cloud.y.dtype)], axis=1)
@@ -97,7 +96,7 @@ def viscous(cloud: Cloud, request: Request) -> LogSumExp:
     elif "y" in means:
         found["gradient"] = (x - means["y"]) / (2 * c * t)
     if "y" in means:
-        found["barycentre"] = means["y"] + centre
+        found["barycentre"] = means["y"] + middle
     if "values" in means:
         found["average"] = means["values"]
     if entropic:
@@ -124,8 +123,8 @@ def viscous(cloud: Cloud, request: Request) -> LogSumExp:
 def inviscid(cloud: Cloud, request: Request) -> LogSumExp:
     """The outputs for ε = 0, where the first atom of least energy has all the weight; NaN for those with no limit."""
     x, y, g, t, c = cloud.x, cloud.y, cloud.g, cloud.t, cloud.c
-    centre = jnp.mean(y, axis=0)
-    indices = heaviest(x - centre, y - centre, -g, 1 / (4 * c * t), count=request.k, plan=request.plan, form="distance")
+    middle = centre(y)
+    indices = heaviest(x - middle, y - middle, -g, 1 / (4 * c * t), count=request.k, plan=request.plan, form="distance")
     first = indices[:, 0]
     away = x - y[first]
     weights = jnp.broadcast_to(jnp.asarray(np.eye(1, request.k)[0], x.dtype), indices.shape)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ..typing import Array, Float, Points, Scalar
+from .gibbs import centre
 from .lse import gibbs_average, lowest_energy
 
 
@@ -18,9 +19,9 @@ def propagate(
     def viscous() -> tuple[Array, Array]:
         positive = jnp.where(epsilon > 0, epsilon, 1.0)  # the branch not taken stays finite under vmap and grad
         bias = log_weights - c * g / positive
-        centre = jax.lax.stop_gradient(jnp.mean(y, axis=0))  # x − ȳ cancels far from the origin
-        lse, mean = gibbs_average(x, y, bias, 1 / (4 * positive * t), y - centre)
-        return -positive / c * lse, ((x - centre) - mean) / (2 * c * t)
+        middle = centre(y)  # x − ȳ cancels far from the origin
+        lse, mean = gibbs_average(x, y, bias, 1 / (4 * positive * t), y - middle)
+        return -positive / c * lse, ((x - middle) - mean) / (2 * c * t)
 
     def inviscid() -> tuple[Array, Array]:
         value, atom = lowest_energy(x, y, g, 1 / (4 * c * t))

@@ -22,10 +22,7 @@ SETS = {
     "ellipsoid": (H.Norm(2, 1.3, W), [lambda v: 1.3**2 - ((v / W) ** 2).sum()]),
     "cross-polytope": (
         H.Norm(INF, 1.3, W),
-        [
-            lambda v, s=np.array(s): 1.3 - (s * v / W).sum()
-            for s in np.stack(np.meshgrid(*[[-1, 1]] * 3), -1).reshape(-1, 3)
-        ],
+        [lambda v, s=s: 1.3 - (s * v / W).sum() for s in np.stack(np.meshgrid(*[[-1, 1]] * 3), -1).reshape(-1, 3)],
     ),
     "ball": (H.Eikonal(0.8), [lambda v: 0.8**2 - (v**2).sum()]),
 }

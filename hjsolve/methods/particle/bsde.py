@@ -53,9 +53,9 @@ class DeepBSDE(AbstractRepresentation):
     half a step's change of Z taken back, because Z_n is the mean of ∇u over its step.
 
     `start` x₀ `[d]`; `width` of the two hidden layers (default d + 10). `hj.solve` answers at the last time and at
-    `start` alone, and raises `RuntimeError` elsewhere: use `ForwardBackward` for a region. The answer is the best Y_0 for
-    the trained Z on 8192 fresh paths, so that it carries no noise of the optimiser; `stats["standard_error"]` is its
-    sampling error, and `stats["terminal_rms"]` the spread of Y_T − g(X_T), which tells how good Z is.
+    `start` alone, and raises `RuntimeError` elsewhere: use `ForwardBackward` for a region. The answer is the best Y_0
+    for the trained Z on 8192 fresh paths, so that it carries no noise of the optimiser; `stats["standard_error"]` is
+    its sampling error, and `stats["terminal_rms"]` the spread of Y_T − g(X_T), which tells how good Z is.
 
     **Errors.** Time step: O((T/steps)²) for smooth u. The rest is training. Paths have no drift: where ε is small they
     do not go where the control leads, and a drift in H adds its own noise; FeynmanKac is better for c|p|² + b·p − V.

@@ -1,11 +1,8 @@
 """The method of characteristics: the solution carried along rays, for any smooth H(t, x, p) without viscosity."""
 
-from typing import NamedTuple
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ...checks import as_array, check_ndim, check_range, counts, require
 from ...problem import Problem
@@ -16,39 +13,21 @@ from ...problem.initials import Atoms
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Float, Point, Points, PRNGKeyArray, Scalar
 from ..base import AbstractRepresentation, Evaluation
+from .branches import rays_through
 from .inviscid import poison, require_inviscid
+from .ray_jet import NODES, near_ray
 from .rays import Rays, Tracer
-from .starts import in_box, map_blocks, spread
+from .starts import spread
 
 _DEFAULT_RAYS = {1: 512, 2: 2048}
-_NEWTON_STEPS = 30
-_SHORTEST = 1e-3
-"""Of a Newton step: below it the search has stalled."""
-_SAME = 1e-6
-"""Starts of rays closer than this, relative to their size, are the same branch."""
-_GAUSS, _WEIGHTS = np.polynomial.legendre.leggauss(16)
-"""For the derivatives of u in the problem's numbers: an integral along a ray."""
-_NODES = np.append((1 + _GAUSS) / 2, 1.0)
-_ROUNDS = 3
 _ZOOMS = 16
 """Halvings of the box in which the first crossing is looked for; the crossing time is quadratic in that box."""
-_ZOOM_SAMPLES = 32
 
 
 class Fan(eqx.Module):
     """Relative places `[n, d]` in [−1, 1]^d from which rays are traced."""
 
     places: Points
-
-
-class _Root(NamedTuple):
-    """The start of a ray, the ray at the nodes (the last is its end), its distance from x, and u carried on to x."""
-
-    y: Point
-    ray: Rays
-    miss: Scalar
-    value: Scalar
-    converged: Array
 
 
 class Characteristics(AbstractRepresentation):
@@ -133,9 +112,14 @@ class Characteristics(AbstractRepresentation):
         arrays, rest = eqx.partition((problem, time, points), eqx.is_array)
         held = eqx.combine(jax.lax.stop_gradient(arrays), rest)
         tracer = self._tracer(points)
-        nodes = held[1] * jnp.asarray(_NODES, points.dtype)
-        roots, branches = jax.lax.stop_gradient(self._roots(tracer, held[0], nodes, held[2], state))
-        local = lambda x, y, ray: _near_ray(problem, held[0], nodes, ray, y, time, x)
+        nodes = held[1] * jnp.asarray(NODES, points.dtype)
+        roots, branches = jax.lax.stop_gradient(
+            rays_through(tracer, held[0], nodes, held[2], state.places, self.branches)
+        )
+
+        def local(x: Point, y: Point, ray: Rays) -> Scalar:
+            return near_ray(problem, held[0], nodes, ray, y, time, x)
+
         u, p = jax.vmap(jax.value_and_grad(local))(points, roots.y, roots.ray)
         found = branches > 0
         u, p = jnp.where(found, u, jnp.nan), jnp.where(found[:, None], p, jnp.nan)
@@ -192,154 +176,31 @@ class Characteristics(AbstractRepresentation):
         tolerance = jnp.asarray(default if self.tolerance is None else self.tolerance, like.dtype)
         return Tracer(tolerance, tolerance, self.max_steps)
 
-    def _roots(
-        self, tracer: Tracer, problem: Problem, nodes: Array, points: Points, state: Fan
-    ) -> tuple[_Root, Array]:
-        """The start of the lowest branch through each point, and the number of branches."""
-        lower = jnp.minimum(jnp.asarray(problem.domain.lower), jnp.min(points, axis=0))
-        upper = jnp.maximum(jnp.asarray(problem.domain.upper), jnp.max(points, axis=0))
-        starts, ends = _table(tracer, problem, nodes[-1], lower, upper, state.places)
-        scale = 1 + jnp.max(jnp.abs(starts))
-
-        def at(x: Point) -> tuple[_Root, Array]:
-            distance = jnp.sum((ends - x) ** 2, axis=1)
-            distance = jnp.where(jnp.isfinite(distance), distance, jnp.inf)
-            nearest = jax.lax.top_k(-distance, self.branches)[1]
-            roots = jax.vmap(lambda y: _newton(tracer, problem, nodes, x, y))(starts[nearest])
-            values = jnp.where(roots.converged, roots.value, jnp.inf)
-            apart = jnp.max(jnp.abs(roots.y[:, None] - roots.y[None]), axis=2) > _SAME * scale
-            earlier = np.tri(self.branches, k=-1, dtype=bool)
-            repeated = jnp.any(~apart & earlier & roots.converged[None, :], axis=1)
-            best = jnp.argmin(values)
-            return jax.tree.map(lambda a: a[best], roots), jnp.sum(roots.converged & ~repeated)
-
-        return map_blocks(jax.vmap(at), points, len(starts))
-
-
-def _table(
-    tracer: Tracer, problem: Problem, t: Scalar, lower: Array, upper: Array, places: Points
-) -> tuple[Points, Points]:
-    """Starts of rays around [lower, upper], as far as rays travel by time t, and their ends (inf where there is none).
-
-    Each round widens the box by the largest displacement per axis that the one before saw.
-    """
-    trace = jax.vmap(lambda y: tracer.to(problem, y, t))
-
-    def widen(_: int, carry: tuple[Points, Points, Array]) -> tuple[Points, Points, Array]:
-        starts = in_box(places, lower - carry[2], upper + carry[2])
-        ends, reached = trace(starts)
-        sound = reached[:, None] & jnp.isfinite(ends.x)
-        reach = jnp.max(jnp.where(sound, jnp.abs(ends.x - starts), 0.0), axis=0)
-        return starts, jnp.where(sound, ends.x, jnp.inf), reach
-
-    carry = (places, places, jnp.zeros_like(lower))
-    return jax.lax.fori_loop(0, _ROUNDS, widen, carry)[:2]
-
-
-def _newton(tracer: Tracer, problem: Problem, nodes: Array, x: Point, start: Point) -> _Root:
-    """The ray through x at the last of the times `nodes` that starts near `start`.
-
-    Newton steps of the start, shortened until the ray ends nearer to x.
-    """
-    tolerance = 100 * tracer.atol * (1 + jnp.max(jnp.abs(x)))
-
-    def unfinished(carry: tuple[Point, Rays, Point, Scalar, Scalar, Array]) -> Array:
-        _, _, _, miss, fraction, count = carry
-        return (miss > tolerance) & (fraction > _SHORTEST) & (count < _NEWTON_STEPS)
-
-    def body(
-        carry: tuple[Point, Rays, Point, Scalar, Scalar, Array],
-    ) -> tuple[Point, Rays, Point, Scalar, Scalar, Array]:
-        y, ray, step, miss, fraction, count = carry
-        trial = y + fraction * step
-        new_ray, reached = tracer.along(problem, trial, nodes)
-        new_miss = jnp.max(jnp.abs(new_ray.x[-1] - x))
-        nearer = reached & (new_miss < miss)
-        kept = (trial, new_ray, _step(new_ray, x), new_miss)
-        kept = jax.tree.map(lambda new, old: jnp.where(nearer, new, old), kept, (y, ray, step, miss))
-        return *kept, jnp.where(nearer, 1.0, fraction / 4), count + 1
-
-    one, d, count = jnp.ones((), x.dtype), x.shape[0], len(nodes)
-    zeros = lambda *shape: jnp.zeros((count, *shape), x.dtype)
-    nothing = Rays(zeros(d), zeros(d), zeros(), zeros(d, d), zeros(d, d))
-    carry = (start, nothing, jnp.zeros_like(start), one * jnp.inf, one, jnp.zeros((), int))
-    y, ray, _, miss, _, _ = jax.lax.while_loop(unfinished, body, carry)
-    value = ray.u[-1] + jnp.sum(ray.p[-1] * (x - ray.x[-1]))
-    return _Root(y, ray, miss, value, miss <= tolerance)
-
-
-def _step(ray: Rays, x: Point) -> Point:
-    """The Newton step −(∂x/∂y)⁻¹(X − x); zero where the Jacobian is singular."""
-    step = jnp.linalg.solve(ray.jacobian[-1], x - ray.x[-1])
-    return jnp.where(jnp.all(jnp.isfinite(step)), step, 0.0)
-
-
-def _near_ray(
-    problem: Problem, held: Problem, nodes: Array, ray: Rays, y: Point, t: Scalar, x: Point
-) -> Scalar:
-    """U at (t, x) from the ray that ends there, with the derivatives of u in t, x and the problem's numbers.
-
-    To second order u(t, x) = ū + p̄·δ − H τ + ½(∂_xx, ∂_xt, ∂_tt) about the ray's end, δ = x − x̄, τ = t − t̄, with
-    ∂_xx u = S = ∂p/∂y (∂x/∂y)⁻¹, ∂_xt u = −(∂_xH + S ∂_pH), ∂_tt u = −(∂_tH + ∂_pH·∂_xt u). A change of the numbers
-    moves u by that of g(y) − ∫ H dt along the ray (the envelope theorem), here the ray that ends at x.
-    """
-    last = jax.tree.map(lambda a: a[-1], ray)
-    end = nodes[-1]
-    inverse = jnp.linalg.inv(last.jacobian)
-    inverse = jnp.where(jnp.all(jnp.isfinite(inverse)), inverse, 0.0)
-    curvature = last.bend @ inverse
-    curvature = (curvature + curvature.T) / 2
-    energy, (energy_t, energy_x, velocity) = jax.value_and_grad(held.hamiltonian, argnums=(0, 1, 2))(
-        end, _wrapped(held, last.x), last.p
-    )
-    energy, energy_t, energy_x, velocity = jax.lax.stop_gradient((energy, energy_t, energy_x, velocity))
-    mixed = -(energy_x + curvature @ velocity)
-    twice = -(energy_t + velocity @ mixed)
-    delta, tau = x - last.x, t - end
-    jet = last.u + last.p @ delta - energy * tau
-    jet = jet + 0.5 * delta @ (curvature @ delta) + tau * (mixed @ delta) + 0.5 * twice * tau**2
-
-    start = inverse @ (delta - velocity * tau)
-
-    def action(problem: Problem) -> Scalar:
-        height = problem.initial(_wrapped(problem, y + start))  # type: ignore[operator]
-        along = jax.tree.map(lambda a: a[:-1], ray)
-        places = _wrapped(problem, along.x + along.jacobian @ start)
-        energies = jax.vmap(problem.hamiltonian)(nodes[:-1], places, along.p + along.bend @ start)
-        cost = 0.5 * end * jnp.sum(jnp.asarray(_WEIGHTS, x.dtype) * energies)
-        return height - cost - tau * problem.hamiltonian(end, _wrapped(problem, last.x), last.p)
-
-    return jet + action(problem) - action(held)
-
-
-def _wrapped(problem: Problem, x: Point) -> Point:
-    return problem.domain.wrap(x) if any(problem.domain.periodic) else x
-
 
 @eqx.filter_jit
 def _trace(tracer: Tracer, problem: Problem, starts: Points, ts: Float[Array, "s"]) -> Rays:
-    return jax.vmap(lambda y: tracer.along(problem, y, ts)[0], out_axes=1)(starts)
+    def along(y: Point) -> Rays:
+        return tracer.along(problem, y, ts)[0]
+
+    return jax.vmap(along, out_axes=1)(starts)
 
 
 @eqx.filter_jit
 def _first_crossing(tracer: Tracer, problem: Problem, places: Points) -> Scalar:
-    crossing = jax.vmap(lambda y: tracer.first_crossing(problem, y))
-    lower, upper = jnp.asarray(problem.domain.lower), jnp.asarray(problem.domain.upper)
-    starts = (lower + upper) / 2 + places * (upper - lower) / 2
-    times = crossing(starts)
-    near = places[:_ZOOM_SAMPLES]
+    def crossing(y: Point) -> Scalar:
+        return tracer.first_crossing(problem, y)
 
     def zoom(_: int, carry: tuple[Point, Scalar, Point]) -> tuple[Point, Scalar, Point]:
         centre, best, width = carry
-        trials = centre + width * near
-        times = crossing(trials)
+        trials = centre + width * places
+        times = jax.vmap(crossing)(trials)
         first = jnp.argmin(times)
         earlier = times[first] < best
         return jnp.where(earlier, trials[first], centre), jnp.where(earlier, times[first], best), width / 2
 
-    first = jnp.argmin(times)
-    width = (upper - lower) / max(2.0, len(places) ** (1 / problem.dimension) / 4)
-    return jax.lax.fori_loop(0, _ZOOMS, zoom, (starts[first], times[first], width))[1]
+    lower, upper = jnp.asarray(problem.domain.lower, places.dtype), jnp.asarray(problem.domain.upper, places.dtype)
+    start = ((lower + upper) / 2, jnp.asarray(jnp.inf, places.dtype), (upper - lower) / 2)
+    return jax.lax.fori_loop(0, _ZOOMS, zoom, start)[1]
 
 
 def _cast(problem: Problem, dtype: jnp.dtype) -> Problem:

@@ -13,7 +13,7 @@ from ...typing import Array, Point, Scalar
 
 
 class Control(NamedTuple):
-    """Controls a `[size]`, their velocity Ba, the proximal map of their cost ℓ with ℓ there, ℓ*, and a control for p."""
+    """Controls a `[size]`: their velocity Ba, the proximal map of ℓ with ℓ there, ℓ*, and the best control for p."""
 
     size: int
     steer: Callable[[Array], Point]

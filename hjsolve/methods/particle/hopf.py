@@ -101,7 +101,7 @@ class Hopf(AbstractRepresentation):
         assert not isinstance(problem.initial, Atoms)
         arrays, rest = eqx.partition((problem, t, points), eqx.is_array)
         held = eqx.combine(jax.lax.stop_gradient(arrays), rest)
-        found = jax.lax.stop_gradient(self._maximise(*held, state))
+        found = jax.lax.stop_gradient(self._maximise(held[0], held[1], held[2], state))
         g, p, y = problem.initial, found.p, found.y
         u = jnp.sum(p * (points - y), axis=1) + jax.vmap(g)(y) - t * problem.hamiltonian(t, points.T, p.T)
         tolerance = self._tolerance(u)
@@ -141,8 +141,7 @@ class Hopf(AbstractRepresentation):
             return a, jnp.zeros((), x.dtype)
 
         def run(y: Point) -> Minimum:
-            nothing = lambda eta: jnp.zeros((), x.dtype)
-            return panoc(jax.value_and_grad(depth), free, nothing, y, finished, self.max_iterations)
+            return panoc(jax.value_and_grad(depth), free, _zero, y, finished, self.max_iterations)
 
         ends = jax.vmap(run)(begins)
         values = jnp.where(jnp.isfinite(ends.value), ends.value, jnp.inf)
@@ -155,6 +154,10 @@ class Hopf(AbstractRepresentation):
         p = jax.grad(problem.initial)(y)
         residual = jnp.max(jnp.abs(x - y - t * problem.hamiltonian.velocity(t, x, p)))
         return _Found(y, u, p, residual, agreement)
+
+
+def _zero(eta: Array) -> Scalar:
+    return jnp.zeros((), eta.dtype)
 
 
 def _depth(hamiltonian: AbstractHamiltonian, g: Function, t: Scalar, x: Point) -> Function:
@@ -186,7 +189,8 @@ def _check_convex(problem: Problem) -> None:
         return
     rng = np.random.default_rng(0)
     a, b = (jnp.asarray(rng.uniform(lower, upper, size=(_PAIRS, len(lower)))) for _ in range(2))
-    g = jax.vmap(problem.initial)  # type: ignore[arg-type]
+    assert not isinstance(problem.initial, Atoms)
+    g = jax.vmap(problem.initial)
     ends, middle = (g(a) + g(b)) / 2, g((a + b) / 2)
     rise, size = concrete(middle - ends), concrete(jnp.abs(middle) + jnp.abs(ends))
     if rise is None or size is None:

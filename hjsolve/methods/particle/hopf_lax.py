@@ -149,7 +149,10 @@ class HopfLax(AbstractRepresentation):
         upper = jnp.maximum(jnp.asarray(problem.domain.upper), jnp.max(points, axis=0))
         scale = jnp.ones(control.size, points.dtype)
         if self.starts > 1 and control.size == problem.dimension:
-            fastest = lambda y: t * jax.vmap(lambda z: control.best(data(z)[1]))(y)
+
+            def fastest(y: Points) -> Points:
+                return t * jax.vmap(lambda z: control.best(data(z)[1]))(y)
+
             low, high = sampled_reach(fastest, lower, upper, state.samples)
             scale = jnp.maximum(high - upper, lower - low) / t
         candidates = state.controls * scale
@@ -174,9 +177,7 @@ class HopfLax(AbstractRepresentation):
 
     def _search(self, control: Control, data: Function, t: Scalar, x: Point, candidates: Array) -> _Found:
         objective = _objective(control, data, t, x)
-        begins = jnp.concatenate(
-            [control.best(data(x)[1])[None], jnp.zeros((1, control.size), x.dtype), candidates]
-        )
+        begins = jnp.concatenate([control.best(data(x)[1])[None], jnp.zeros((1, control.size), x.dtype), candidates])
         heights = jax.vmap(lambda a: _height(control, objective, a, jnp.asarray(_SCREENING_STEP, x.dtype)))(begins)
         heights = jnp.where(jnp.isfinite(heights), heights, jnp.inf)
         begins = begins[jax.lax.top_k(-heights, self.starts)[1]]
@@ -184,7 +185,7 @@ class HopfLax(AbstractRepresentation):
         precise = jnp.sqrt(jnp.finfo(x.dtype).eps)
 
         def finished(value: Scalar, gap: Scalar, residual: Array, gradient: Array) -> Array:
-            closed = t * gap <= 0.1 * tolerance * (1 + jnp.abs(t * value))
+            closed = t * gap <= 0.5 * tolerance * (1 + jnp.abs(t * value))
             return closed & (jnp.max(jnp.abs(residual)) <= precise * (1 + jnp.max(jnp.abs(gradient))))
 
         def run(a: Array) -> Minimum:

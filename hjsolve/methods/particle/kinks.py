@@ -28,8 +28,8 @@ def compass(objective: Callable[[Array], Scalar], start: Array, radius: Scalar) 
     """
     n = start.shape[0]
     gaussian = np.random.default_rng(0).normal(size=(_ROUNDS, n, n))
-    frames = np.linalg.qr(gaussian)[0]
-    frames = jnp.asarray(np.concatenate([frames, -frames], axis=1), start.dtype)
+    axes = np.linalg.qr(gaussian)[0]
+    frames = jnp.asarray(np.concatenate([axes, -axes], axis=1), start.dtype)
 
     def search(carry: tuple[Array, Scalar, Scalar], frame: Array) -> tuple[tuple[Array, Scalar, Scalar], None]:
         centre, best, radius = carry

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from ...typing import Array, Scalar
 
-_MEMORY = 8
+_MEMORY = 5
 _DECREASE = 1e-4
 """Of the envelope, as a share of |a − z|²/λ, that a quasi-Newton step must achieve."""
 _CURVATURE = 0.95
@@ -96,7 +96,10 @@ def panoc(
         step = jnp.where(fits, s.step, s.step / 2)
 
         value, gap = fz + cost, cost + conjugate(-dfz) + jnp.sum(dfz * z)
-        keep = lambda new, old: jnp.where(accept, new, old)
+
+        def keep(new: Array, old: Array) -> Array:
+            return jnp.where(accept, new, old)
+
         stuck = step < _SMALLEST_STEP * first
         return _State(
             a=keep(trial, s.a),
@@ -142,8 +145,13 @@ def panoc(
 
 def _first_step(smooth: Callable[[Array], tuple[Scalar, Array]], start: Array) -> Scalar:
     """0.95 over the curvature of f along its gradient and once more along the change; 1 where f is affine."""
-    slope = lambda a: smooth(a)[1]
-    normal = lambda a: a / jnp.maximum(jnp.linalg.norm(a), jnp.finfo(a.dtype).tiny)
+
+    def slope(a: Array) -> Array:
+        return smooth(a)[1]
+
+    def normal(a: Array) -> Array:
+        return a / jnp.maximum(jnp.linalg.norm(a), jnp.finfo(a.dtype).tiny)
+
     along = normal(slope(start))
     for _ in range(2):
         change = jax.jvp(slope, (start,), (along,))[1]
@@ -154,11 +162,14 @@ def _first_step(smooth: Callable[[Array], tuple[Scalar, Array]], start: Array) -
 
 
 def _remember(s: _State, move: Array, change: Array, valid: Array) -> tuple[Array, Array]:
-    """The memory of moves and changes of the residual, the newest last; a pair without positive curvature is dropped."""
+    """The memory of moves and of changes of the residual, the newest last; pairs of negative curvature are dropped."""
     curvature = jnp.sum(move * change)
     size = jnp.sqrt(jnp.sum(move**2) * jnp.sum(change**2))
     valid = valid & (curvature > 1e-10 * size)
-    push = lambda memory, new: jnp.where(valid, jnp.concatenate([memory[1:], new[None]]), memory)
+
+    def push(memory: Array, new: Array) -> Array:
+        return jnp.where(valid, jnp.concatenate([memory[1:], new[None]]), memory)
+
     return push(s.moves, move), push(s.changes, change)
 
 
@@ -177,8 +188,8 @@ def _quasi_newton(moves: Array, changes: Array, residual: Array, step: Scalar) -
         move, change, weight, share = pair
         return q + (share - weight * jnp.sum(change * q)) * move, None
 
-    q, shares = jax.lax.scan(newest_first, residual, (moves, changes, inverse), reverse=True)
+    q, shares = jax.lax.scan(newest_first, residual, (moves, changes, inverse), reverse=True, unroll=_MEMORY)
     size = jnp.sum(changes[-1] ** 2)
     scale = jnp.where(filled[-1], curvatures[-1] / jnp.where(filled[-1], size, 1.0), step)
-    q, _ = jax.lax.scan(oldest_first, scale * q, (moves, changes, inverse, shares))
+    q, _ = jax.lax.scan(oldest_first, scale * q, (moves, changes, inverse, shares), unroll=_MEMORY)
     return -q

@@ -1,7 +1,7 @@
 """Rays of `u_t + H(t, x, ∇u) = 0`: position, slope, value, and how each ray moves with its start."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import diffrax
 import jax
@@ -43,12 +43,13 @@ class Tracer(NamedTuple):
         """The ray from y at time t > 0, and whether the integration reached it."""
         solution = self._integrate(problem, y, t, diffrax.SaveAt(t1=True))
         rays: Rays = jax.tree.map(lambda a: a[-1], solution.ys)
-        return rays, solution.result == diffrax.RESULTS.successful
+        return rays, jnp.asarray(solution.result == diffrax.RESULTS.successful)
 
     def along(self, problem: Problem, y: Point, ts: Float[Array, "s"]) -> tuple[Rays, Array]:
         """The ray from y at increasing times `ts`, and whether the integration reached the last."""
         solution = self._integrate(problem, y, ts[-1], diffrax.SaveAt(ts=ts))
-        return solution.ys, solution.result == diffrax.RESULTS.successful
+        assert isinstance(solution.ys, Rays)
+        return solution.ys, jnp.asarray(solution.result == diffrax.RESULTS.successful)
 
     def first_crossing(self, problem: Problem, y: Point) -> Scalar:
         """When det ∂x/∂y first vanishes along the ray from y; +inf if it does not before the horizon."""
@@ -59,6 +60,7 @@ class Tracer(NamedTuple):
         # a Newton iteration on the dense output; the tolerance is that of the time
         event = diffrax.Event(determinant, _root_finder(y))
         solution = self._integrate(problem, y, problem.horizon, diffrax.SaveAt(t1=True), event)
+        assert solution.ts is not None
         crossed = solution.result == diffrax.RESULTS.event_occurred
         return jnp.where(crossed, solution.ts[-1], jnp.inf)
 
@@ -87,7 +89,7 @@ class Tracer(NamedTuple):
         )
 
 
-def _field(problem: Problem) -> Callable[[Scalar, Rays, object], Rays]:
+def _field(problem: Problem) -> Callable[[Any, Any, Any], Rays]:
     """ẋ = ∂H/∂p, ṗ = −∂H/∂x, u̇ = p·∂H/∂p − H, and the linear equation that ∂x/∂y and ∂p/∂y satisfy along it."""
     domain = problem.domain
 
@@ -118,6 +120,6 @@ def _start(problem: Problem, y: Point) -> Rays:
     return Rays(y, p, u, jnp.eye(y.shape[0], dtype=y.dtype), jax.hessian(g)(y))
 
 
-def _root_finder(like: Array) -> optimistix.AbstractRootFinder:
+def _root_finder(like: Array) -> optimistix.Newton[Any, Any, Any]:
     tolerance = float(jnp.finfo(like.dtype).eps ** (2 / 3))
     return optimistix.Newton(rtol=tolerance, atol=tolerance)

@@ -50,7 +50,7 @@ class Norm(AbstractConvexHamiltonian):
         return self.c * w * jnp.sign(p) * top / jnp.maximum(jnp.sum(top, axis=0), 1)
 
     def speed_bound(self, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vectors) -> Vectors:
-        """c w_i for q = 1; the exact maximum over the box for q = 2; for q = inf c w_i, or 0 where i is never largest."""
+        """c w_i for q = 1; the exact maximum over the box for q = 2; c w_i for q = inf, 0 where i is never largest."""
         w = jnp.broadcast_to(self._widths(p_lo), p_lo.shape)
         if self.order == 1:
             return self.c * w
@@ -83,9 +83,7 @@ class Norm(AbstractConvexHamiltonian):
         if self.weights.ndim == 0:
             return jnp.asarray(self.weights)
         d = self.weights.shape[0]
-        require(
-            like.shape[0] == d, f"`weights` has {d} components but p has {like.shape[0]}. Give one per dimension."
-        )
+        require(like.shape[0] == d, f"`weights` has {d} components but p has {like.shape[0]}. Give one per dimension.")
         return as_column(self.weights, like)
 
     def _norm(self, q: Vectors) -> Values:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers import cauchy_1d, central, orders
 from scipy.ndimage import distance_transform_edt
+from scipy.special import logsumexp
 
 import hjsolve as hj
 
@@ -44,63 +45,45 @@ def test_kink_on_a_node_is_exact_for_every_viscosity(epsilon: float) -> None:
     assert gradient < 1e-10  # the derivative of the log of a Gibbs average: round-off of v = u/ε
 
 
-@pytest.mark.parametrize("epsilon", [0.3, 1e-2, 1e-3, 1e-4, 1e-6])
-def test_second_order_uniformly_in_the_viscosity(epsilon: float) -> None:
-    """Smooth convex and concave data; the reference has 32 times the nodes."""
-    data = hj.initials.Cosine(1.0, np.pi)
-    problem = hj.Problem(QUADRATIC, epsilon, data, hj.Torus([-1.0], [1.0]), 0.5)
-    points = np.linspace(-1, 1, 97)[:, None]
-    if epsilon > 1e-3:
-        reference = [cauchy_1d(lambda y: np.cos(np.pi * y), 0.5, x, epsilon) for x in points[:, 0]]
-    else:
-        reference = hj.solve(problem, Propagator(4096), [0.5], points=points).u[0]
-    found = []
-    for n in (64, 128):
-        solution = hj.solve(problem, Propagator(n), [0.5], throw=False)
-        at = np.asarray(solution.points)[:, 0]
-        keep = np.isin(np.round(at * 48), np.round(points[:, 0] * 48)) & (np.abs(at * 48 - np.round(at * 48)) < 1e-9)
-        chosen = np.searchsorted(points[:, 0], at[keep] - 1e-9)
-        found.append(np.abs(np.asarray(solution.u[0])[keep] - np.asarray(reference)[chosen]).max())
-    h = 2 / 64
-    print(epsilon, found)
-    assert found[0] < np.pi**2 * h**2 / 8  # the interpolation error of the data
-    assert found[1] < max(found[0] / 3, 1e-12)
+def half_wave(epsilon, c, amplitude, t):
+    data = hj.initials.Cosine(amplitude, np.pi)
+    return hj.Problem(hj.hamiltonians.Quadratic(c), epsilon, data, hj.Torus([-1.0], [1.0]), 1.0), t
 
 
-def test_every_dimension_and_time_in_one_jump() -> None:
-    for d, cells in ((1, 32), (2, (24, 40)), (3, 20)):
-        exact = hj.exact.Quadratic(np.diag([1.0, 0.5, -0.2][:d]) + 0.1, viscosity=0.05)
-        method = Propagator(cells, sources=32 if d == 3 else None)
-        solution = hj.solve(exact.problem(), method, [0.0, 0.3, 1.0])
-        assert solution.stats["steps"] == 2
-        for row, t in zip(solution.u, solution.ts, strict=True):
-            expected = jax.vmap(lambda x, t=t: exact(t, x))(solution.points)
-            np.testing.assert_allclose(row, expected, rtol=0, atol=1e-9)  # aliasing 2e-9 is allowed; weights of e^−42
-        assert errors(solution, exact)[1] < 1e-8
-    middle = solution(0.77, jnp.zeros(3))
-    np.testing.assert_allclose(middle, exact(0.77, jnp.zeros(3)), rtol=0, atol=1e-9)  # quintics are exact on parabolas
+def dense(g, t: float, x: np.ndarray, epsilon: float) -> np.ndarray:
+    """The one-dimensional Cauchy problem by a trapezoid rule of 100,000 nodes a unit length, c = 1."""
+    y = np.arange(-2.5, 2.5, 1e-5)
+    values, places = [], g(y)
+    for place in x:
+        values.append(-epsilon * (logsumexp(-(places + (place - y) ** 2 / (4 * t)) / epsilon) + np.log(1e-5)))
+    return np.array(values) + epsilon / 2 * np.log(4 * np.pi * epsilon * t)
 
 
-def test_six_dimensions() -> None:
-    exact = hj.exact.Quadratic(0.4 * np.eye(6), viscosity=1.0)
-    solution = hj.solve(
-        exact.problem(horizon=0.5), Propagator(6, sources=8), [0.5], points=np.zeros((1, 6)), throw=False
-    )
-    # eight intervals over a kernel that needs more: the resolution is what a coarse grid gives
-    assert abs(float(solution.u[0, 0] - exact(0.5, jnp.zeros(6)))) < 0.05
+def test_second_order_uniformly_in_the_viscosity() -> None:
+    """Smooth data, convex and concave; shocks have formed."""
+    for epsilon in (0.05, 1e-2, 1e-3, 1e-4, 1e-6):
+        problem = half_wave(epsilon, 1.0, 1.0, 0.4)[0]
+        found = []
+        for n in (32, 64):
+            solution = hj.solve(problem, Propagator(n), [0.4], throw=False)
+            reference = dense(lambda y: np.cos(np.pi * y), 0.4, np.asarray(solution.points)[:: n // 16, 0], epsilon)
+            found.append(np.abs(solution.u[0][:: n // 16] - reference).max())
+        print(epsilon, found)
+        assert found[0] < np.pi**2 / 16**2 / 8  # h²/8 times the largest second derivative: interpolation
+        assert found[1] < max(found[0] / 3, 1e-8)  # the reference's own aliasing aside
 
 
 def wells(x):
     return 0.4 * jnp.sin(3 * x[0]) + 0.3 * jnp.cos(2 * x[1] - x[2]) + 0.2 * x[2] ** 2
 
 
-@pytest.mark.parametrize("c", [1.0, 0.4])
-def test_float32_equals_the_direct_sum(c: float) -> None:
-    epsilon, t = 0.02, 0.4
+def test_float32_equals_the_direct_sum_in_three_dimensions() -> None:
+    epsilon, t = 0.1, 0.4
     domain = hj.Box([-1.0] * 3, [1.0] * 3)
-    problem = hj.Problem(hj.hamiltonians.Quadratic(c), epsilon, hj.initials.Custom(wells), domain, t)
+    problem = hj.Problem(hj.hamiltonians.Quadratic(0.7), epsilon, hj.initials.Custom(wells), domain, t)
     with jax.enable_x64(False):
-        solution = hj.solve(problem, Propagator(24, sources=80), [t])
+        solution = hj.solve(problem, Propagator(24, sources=64), [t])
+    assert solution.stats["interpolated_lines"][0] == 0
     assert solution.u.dtype == jnp.float32
     chosen = np.random.default_rng(0).integers(0, 25**3, 60)
     direct = hj.solve(problem, HopfCole(nodes=80), [t], points=np.asarray(solution.points)[chosen].astype(float))
@@ -126,34 +109,35 @@ def test_mixed_axes_and_points_between_nodes() -> None:
     domain = hj.Box([-1.0, -0.5], [1.0, 1.5], periodic=[True, False])
     problem = hj.Problem(QUADRATIC, epsilon, hj.initials.Custom(g), domain, t)
     points = np.array([[0.3, 0.2], [2.7, 1.4], [-1.0, -0.5]])
-    solution = hj.solve(problem, Propagator((45, 38)), [t], points=points)
+    solution = hj.solve(problem, Propagator((45, 38)), [0.0, t], points=points)
+    np.testing.assert_allclose(solution.u[0], [g(x) for x in points], rtol=1e-14)
     expected = [
         cauchy_1d(lambda y: np.cos(np.pi * y), t, a, epsilon) + cauchy_1d(lambda y: np.sqrt(1 + y * y), t, b, epsilon)
         for a, b in points
     ]
-    np.testing.assert_allclose(solution.u[0], expected, rtol=0, atol=1e-6)  # quintics: h⁶ of waves with 45 cells
-    one = hj.solve(problem, Propagator((45, 38)), [t], points=points[1:2])
-    np.testing.assert_array_equal(one.u[0], solution.u[0, 1:2])
+    np.testing.assert_allclose(solution.u[1], expected, rtol=0, atol=1e-6)  # quintics: h⁶ of waves with 45 cells
+    # one point at a time that was not asked for
+    np.testing.assert_allclose(solution(t, points[1]), expected[1], rtol=0, atol=1e-6)
 
 
-def half_wave(epsilon, c, amplitude, t):
-    data = hj.initials.Cosine(amplitude, np.pi)
-    return hj.Problem(hj.hamiltonians.Quadratic(c), epsilon, data, hj.Torus([-1.0], [1.0]), 1.0), t
+POINTS = np.array([[0.13], [-0.4]])
+
+
+@jax.jit
+def total(epsilon, c, amplitude, t):
+    problem, t = half_wave(epsilon, c, amplitude, t)
+    solution = hj.solve(problem, Propagator(32), jnp.stack([t]), points=POINTS, throw=False)
+    return solution.u[0, 0] + 2 * solution.u[0, 1] + 0.1 * jnp.sum(solution.gradient)
+
+
+slopes_of_total = jax.jit(jax.grad(total, argnums=(0, 1, 2, 3)))
 
 
 @pytest.mark.parametrize("epsilon", [0.2, 0.004, 0.0])
 def test_reverse_mode_through_every_rule(epsilon: float) -> None:
     """Plain sums (0.2), the interpolant (0.004) and the envelope (0)."""
-    points = np.array([[0.13], [-0.4]])
-
-    @jax.jit
-    def total(epsilon, c, amplitude, t):
-        problem, t = half_wave(epsilon, c, amplitude, t)
-        solution = hj.solve(problem, Propagator(32), jnp.stack([t]), points=points, throw=False)
-        return solution.u[0, 0] + 2 * solution.u[0, 1] + 0.1 * jnp.sum(solution.gradient)
-
     place = (epsilon, 0.8, 0.7, 0.4)
-    slopes = jax.jit(jax.grad(total, argnums=(0, 1, 2, 3)))(*place)
+    slopes = slopes_of_total(*place)
     assert np.isfinite(np.asarray(slopes)).all()
     for k in range(0 if epsilon else 1, 4):
         varied = lambda a, k=k: total(*place[:k], a, *place[k + 1 :])
@@ -187,19 +171,14 @@ def test_inviscid_splitting() -> None:
     assert errors(solution, exact)[0] < 5e-3
 
 
-@pytest.mark.parametrize(("order", "least"), [(2, 1.8), (4, 3.5)])
-def test_orders_of_the_splitting_with_a_drift(order: int, least: float) -> None:
-    F = np.array([[-0.4, 0.8], [-0.6, 0.2]])
-    exact = hj.exact.LinearQuadratic(F, np.eye(2), np.diag([0.5, 0.2]), viscosity=0.3)
-    linear = lambda t, x: jnp.tensordot(jnp.asarray(F, x.dtype), x, 1)
-    found = []
-    for n in (4, 8):
-        problem = exact.problem(horizon=0.5)
-        problem = eqx.tree_at(lambda p: p.hamiltonian, problem, hj.hamiltonians.WithDrift(QUADRATIC, linear))
-        solution = hj.solve(problem, Propagator(16, order=order, dt=0.5 / n), [0.5], throw=False)
-        found.append(errors(solution, exact)[0])
-    print(order, found)
-    assert orders(found)[-1] > least
+def test_fourth_order_of_the_splitting_with_a_drift() -> None:
+    exact = hj.exact.LinearQuadratic([[-0.5]], [[1.0]], [[0.5]], viscosity=0.3)
+    problem = eqx.tree_at(
+        lambda p: p.hamiltonian, exact.problem(horizon=0.5), hj.hamiltonians.WithDrift(QUADRATIC, lambda t, x: -x / 2)
+    )
+    found = [errors(hj.solve(problem, Propagator(32, order=4, dt=0.5 / n), [0.5]), exact) for n in (2, 4)]
+    print(found)
+    assert (orders(np.array(found))[0] > 3.8).all()
 
 
 def test_drift_that_depends_on_time_moves_a_wave() -> None:
@@ -215,13 +194,13 @@ def test_drift_that_depends_on_time_moves_a_wave() -> None:
 
 
 def test_what_the_result_says() -> None:
-    rough = hj.Problem(QUADRATIC, 1e-4, hj.initials.Cosine(1.0, 8 * np.pi), hj.Torus([-1.0], [1.0]), 0.1)
+    rough = hj.Problem(QUADRATIC, 1e-4, hj.initials.Cosine(1.0, 6 * np.pi), hj.Torus([-1.0], [1.0]), 0.1)
     with pytest.warns(hj.HJWarning, match="too coarse"):
         coarse = hj.solve(rough, Propagator(32), [0.1])
     assert coarse.result == hj.RESULTS.under_resolved
     falling = hj.Problem(QUADRATIC, 0.1, hj.initials.Quadratic(-1.0), hj.Box([-1.0], [1.0]), 0.6)
     with pytest.raises(RuntimeError, match="no solution up to the horizon"):
-        hj.solve(falling, Propagator(32), [0.6])
+        hj.solve(falling, Propagator(6), [0.6])
 
 
 BOX, WAVE = hj.Box([-1.0], [1.0]), hj.initials.Cosine(1.0, np.pi)

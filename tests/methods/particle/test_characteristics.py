@@ -113,9 +113,7 @@ def test_the_time_of_the_first_crossing() -> None:
 def test_a_focus_in_two_dimensions() -> None:
     """H = |p|², g = −½x·Ax: ∂x/∂y = I − 2tA is singular at t = 1/(2 max A), everywhere at once."""
     curvature = np.array([[0.5, 0.2], [0.2, 1.0]])
-    problem = hj.Problem(
-        H.Quadratic(), 0.0, hj.initials.Quadratic(-curvature), hj.Box([-1.0] * 2, [1.0] * 2), 2.0
-    )
+    problem = hj.Problem(H.Quadratic(), 0.0, hj.initials.Quadratic(-curvature), hj.Box([-1.0] * 2, [1.0] * 2), 2.0)
     expected = 0.5 / np.linalg.eigvalsh(curvature).max()
     np.testing.assert_allclose(ONE.shock_time(problem), expected, rtol=1e-9)
     spreading = eqx.tree_at(lambda p: p.initial.A, problem, curvature)

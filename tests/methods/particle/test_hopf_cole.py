@@ -1,7 +1,6 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import mpmath
 import numpy as np
 import pytest
 from helpers import atoms_solution, cauchy_1d

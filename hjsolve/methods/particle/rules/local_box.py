@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ....kernels.quadrature import tensor_nodes, trapezoid_log_weights
+from ....kernels.quadrature import tensor_nodes
 from ....problem import Problem
 from ....problem.hopf_cole import parameters
 from ....typing import Array, Float, Point, Scalar
@@ -17,7 +17,8 @@ _TRIM = {2: (17, 10), 3: (13, 10), 4: (11, 8), 5: (9, 7)}
 _EDGES = {2: (0.0, 0.04, 0.2, 0.45, 0.7, 1.0), 3: (0.0, 0.1, 0.45, 1.0)}
 """Where panels end, from the minimiser (0) to either face (1): finer at the minimiser, where a kink may be."""
 _ORDERS = {2: (11, 8), 3: (8, 6)}
-_NODES = {2: (96, 72), 3: (44, 33), 4: (28, 21), 5: (16, 12)}
+_NODES = {2: (110, 80), 3: (48, 36), 4: (28, 21), 5: (16, 12)}
+"""An axis, of either rule and of its check."""
 _LEVEL = {2: 42.0, 3: 30.0, 4: 21.0, 5: 18.0}
 """−log of the largest relative weight outside the box."""
 
@@ -37,34 +38,45 @@ def on_local_box(
     g = jax.vmap(data(problem))
     lower, centre, upper = frozen(_box(problem, t, x, modes, grid))
 
-    d = len(x)
-    rules = [_uniform(lower, upper, n) for n in _NODES[d]]
-    rules += [_panels(lower, centre, upper, order) for order in _ORDERS.get(d, ())]
-    y = jnp.concatenate([nodes for nodes, _ in rules])
-    away = x - y
-    scores = -kappa * (g(y) + jnp.sum(away**2, axis=1) / (4 * c * t))
-    totals, start = [], 0
-    for nodes, log_weights in rules:
-        part = slice(start, start := start + len(nodes))
-        totals.append(_total(scores[part] + log_weights, away[part]))
-    width = jnp.sqrt(2 * epsilon * t)
-    found = (*totals[0], order_change(totals[0], totals[1], width))
-    if len(totals) == 2:
-        return found
-    split = (*totals[2], order_change(totals[2], totals[3], width))
-    return jax.tree.map(lambda a, b: jnp.where(split[2] < found[2], a, b), split, found)
+    kinds = [_uniform] + [_panels] * (len(x) in _ORDERS)
+    fine, coarse = (
+        jax.tree.map(lambda *a: jnp.stack(a), *(kind(lower, centre, upper, check) for kind in kinds))
+        for check in (0, 1)
+    )
+
+    def total(y: Array, log_weights: Array, scores: Array) -> tuple[Scalar, Point]:
+        scores = scores + log_weights
+        top = jax.lax.stop_gradient(jnp.max(scores))
+        weights = jnp.exp(scores - top)
+        whole = jnp.sum(weights)
+        return top + jnp.log(whole), weights @ (x - y) / whole
+
+    def one(rules: tuple[tuple[Array, Array], tuple[Array, Array]]) -> tuple[Scalar, Point, Scalar]:
+        (y, logs), (y_check, logs_check) = _tensor(*rules[0]), _tensor(*rules[1])
+        every = jnp.concatenate([y, y_check])
+        scores = -kappa * (g(every) + jnp.sum((x - every) ** 2, axis=1) / (4 * c * t))
+        n = len(y)
+        found, rough = total(y, logs, scores[:n]), total(y_check, logs_check, scores[n:])
+        return *found, order_change(found, rough, jnp.sqrt(2 * epsilon * t))
+
+    found = jax.lax.map(one, (fine, coarse))
+    best = jnp.argmin(found[2])
+    return jax.tree.map(lambda a: a[best], found)
 
 
-def _total(scores: Float[Array, "n"], away: Float[Array, "n d"]) -> tuple[Scalar, Point]:
-    top = jax.lax.stop_gradient(jnp.max(scores))
-    weights = jnp.exp(scores - top)
-    whole = jnp.sum(weights)
-    return top + jnp.log(whole), weights @ away / whole
+def _tensor(axes: Float[Array, "d n"], logs: Float[Array, "d n"]) -> tuple[Float[Array, "N d"], Float[Array, "N"]]:
+    """Tensor nodes and log-weights."""
+    y = jnp.stack([a.reshape(-1) for a in jnp.meshgrid(*axes, indexing="ij")], axis=1)
+    total: Array = sum(jnp.meshgrid(*logs, indexing="ij"), jnp.zeros((), axes.dtype)).reshape(-1)
+    return y, total
 
 
-def _uniform(lower: Point, upper: Point, n: int) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
-    shape = (n,) * len(lower)
-    return tensor_nodes(lower, upper, shape), trapezoid_log_weights(lower, upper, shape)
+def _uniform(lower: Point, centre: Point, upper: Point, check: int) -> tuple[Float[Array, "d n"], Float[Array, "d n"]]:
+    """Nodes and log-weights of the trapezoid rule on each axis."""
+    n = _NODES[len(lower)][check]
+    spacing = (upper - lower)[:, None] / (n - 1)
+    ends = np.where((np.arange(n) == 0) | (np.arange(n) == n - 1), np.log(0.5), 0.0)
+    return lower[:, None] + spacing * jnp.arange(n), jnp.log(spacing) + ends.astype(spacing.dtype)
 
 
 def order_change(fine: tuple[Array, Array], coarse: tuple[Array, Array], width: Scalar) -> Array:
@@ -129,19 +141,13 @@ def _least(y: Array, active: Array, otherwise: Array) -> Array:
     return jnp.min(jnp.where(active, y, otherwise), axis=0)
 
 
-def _panels(lower: Point, centre: Point, upper: Point, order: int) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
-    """Tensor nodes and log-weights of panels on both sides of `centre`."""
-    d = len(lower)
-    edges = np.array(_EDGES[d])
-    z, w = np.polynomial.legendre.leggauss(order)
+def _panels(lower: Point, centre: Point, upper: Point, check: int) -> tuple[Float[Array, "d n"], Float[Array, "d n"]]:
+    """Nodes and log-weights of Gauss-Legendre panels on both sides of `centre` on each axis."""
+    edges = np.array(_EDGES[len(lower)])
+    z, w = np.polynomial.legendre.leggauss(_ORDERS[len(lower)][check])
     half = np.diff(edges) / 2
     unit = ((edges[:-1] + half)[:, None] + half[:, None] * z).reshape(-1)  # in (0, 1)
     weight = (half[:, None] * w).reshape(-1)
-    places, logs = [], []
-    for k in range(d):
-        below, above = centre[k] - lower[k], upper[k] - centre[k]
-        places.append(jnp.concatenate([centre[k] - below * unit, centre[k] + above * unit]))
-        logs.append(jnp.log(jnp.concatenate([below * weight, above * weight])))
-    y = jnp.stack([a.reshape(-1) for a in jnp.meshgrid(*places, indexing="ij")], axis=1)
-    total: Array = sum(jnp.meshgrid(*logs, indexing="ij"), jnp.zeros((), lower.dtype)).reshape(-1)
-    return y, total
+    below, above = (centre - lower)[:, None], (upper - centre)[:, None]
+    places = jnp.concatenate([centre[:, None] - below * unit, centre[:, None] + above * unit], axis=1)
+    return places, jnp.log(jnp.concatenate([below * weight, above * weight], axis=1))

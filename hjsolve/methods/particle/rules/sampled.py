@@ -17,7 +17,7 @@ from .base import AbstractRule, data, frozen, frozen_data
 from .proposals import Proposal, adapted, minimum, propose
 from .sobol import LARGEST_DIMENSION, independent, sobol
 
-_REPLICATES = 8
+_BLOCKS = 8
 _PILOT = 1024
 _ROUNDS = 3
 _LEAST_SAMPLES = 50
@@ -34,23 +34,24 @@ class Points01(eqx.Module):
 
 
 class Samples(eqx.Module):
-    """Eight `replicates` for the estimate and three `pilot` sets for the proposal."""
+    """Eight `blocks` of a net for the estimate and three `pilot` sets for the proposal."""
 
-    replicates: Points01
+    blocks: Points01
     pilot: Points01
 
 
 class Sampled(AbstractRule):
     """Importance sampling: u = −(ε/c) log (1/n) Σ_i f(y_i)/q(y_i), q a mixture of Gaussians made for each query.
 
-    `samples` n (default 4096) in 8 replicates of n/8 points. `points` = "sobol": a scrambled Sobol net of dimension
-    d + 1 under independent random digital shifts (one coordinate picks the Gaussian, the others place the point in
-    it); "random": independent points. The same points serve every time and place, drawn once from `solve(..., key=)`,
+    `samples` n (default 4096; best a power of 2). `points` = "sobol": a scrambled Sobol net of dimension d + 1 under a
+    random digital shift (one coordinate picks the Gaussian, the others place the point in it); "random": independent
+    points. The same points serve every time and place, drawn once from `solve(..., key=)`,
     so that u is a smooth function and its gradient that of these very sums.
 
     q (see `propose`) lies between the heat kernel N(x, 2εt) and Laplace's Gaussian at the Hopf-Lax minimiser; its
     shares are adapted in 3 rounds of 1024 samples (cross-entropy). ∇u is the average of ∇g (points move with x).
-    `stats`: `effective_sample_size` `[m]` = (Σw)²/Σw², `standard_error` `[m]` of u from the spread of the replicates.
+    `stats`: `effective_sample_size` `[m]` = (Σw)²/Σw²; `standard_error` `[m]` of u, from the spread of 8 blocks of n/8
+    points (each a net too, so that it rather overstates the error of all of them together).
     Below 50 effective samples at any query the result is `RESULTS.under_sampled`: u is then likely too high, whatever
     its standard error says. Kinked data in many dimensions at small ε end so. One minimiser is sampled: a second one
     far away at nearly equal energy is missed. ε = 0: that minimiser's energy.
@@ -81,16 +82,18 @@ class Sampled(AbstractRule):
 
     def prepare(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> Samples:
         """The points."""
-        keys = jax.random.split(jax.random.key(0) if key is None else key, _REPLICATES + _ROUNDS)
+        keys = jax.random.split(jax.random.key(0) if key is None else key, 1 + _ROUNDS)
         dtype = jnp.result_type(float)
         draw = sobol if self.points == "sobol" else independent
 
-        def points(count: int, keys: PRNGKeyArray) -> Points01:
-            uniform = jax.vmap(lambda k: draw(count, problem.dimension + 1, k, dtype))(keys)
-            return Points01(uniform[..., 0], jax.scipy.special.ndtri(uniform[..., 1:]))
+        def points(count: int, key: PRNGKeyArray) -> Points01:
+            uniform = draw(count, problem.dimension + 1, key, dtype)
+            return Points01(uniform[:, 0], jax.scipy.special.ndtri(uniform[:, 1:]))
 
-        each = -(-self.samples // _REPLICATES)
-        return Samples(points(each, keys[:_REPLICATES]), points(_PILOT, keys[_REPLICATES:]))
+        each = -(-self.samples // _BLOCKS)
+        # consecutive stretches of a Sobol net are nets themselves
+        blocks = jax.tree.map(lambda a: a.reshape(_BLOCKS, each, *a.shape[1:]), points(_BLOCKS * each, keys[0]))
+        return Samples(blocks, jax.vmap(lambda k: points(_PILOT, k))(keys[1:]))
 
     def evaluate(self, problem: Problem, t: Scalar, state: Samples, points: Points) -> Evaluation:
         """u and ∇u at `points`, one query after another."""
@@ -110,7 +113,7 @@ def _estimate(problem: Problem, t: Scalar, state: Samples, x: Array) -> tuple[Ar
 
     def inviscid() -> tuple[Array, Array, Array, Array]:
         lowest = data(problem)(y) + jnp.sum((x - y) ** 2) / (4 * c * t)
-        size = jnp.asarray(1.0 * state.replicates.choice.size, x.dtype)
+        size = jnp.asarray(1.0 * state.blocks.choice.size, x.dtype)
         return lowest, (x - y) / (2 * c * t), size, jnp.zeros_like(size)
 
     result: tuple[Array, Array, Array, Array] = jax.lax.cond(epsilon > 0, viscous, inviscid)
@@ -136,16 +139,16 @@ def _integral(
     (slope,) = pullback(jnp.ones_like(value))
     logs = jax.lax.stop_gradient(logs)
     effective = jnp.exp(2 * jax.nn.logsumexp(logs) - jax.nn.logsumexp(2 * logs))
-    replicates = jax.nn.logsumexp(logs.reshape(_REPLICATES, -1), axis=1)
-    relative = jnp.exp(replicates - jax.nn.logsumexp(replicates) + jnp.log(1.0 * _REPLICATES))
-    error = jax.lax.stop_gradient(positive / c) * jnp.std(relative, ddof=1) / jnp.sqrt(1.0 * _REPLICATES)
+    means = jax.nn.logsumexp(logs.reshape(_BLOCKS, -1), axis=1)
+    relative = jnp.exp(means - jax.nn.logsumexp(means) + jnp.log(1.0 * _BLOCKS))
+    error = jax.lax.stop_gradient(positive / c) * jnp.std(relative, ddof=1) / jnp.sqrt(1.0 * _BLOCKS)
     return u, -positive / c * slope, effective, error
 
 
 def _draw(
     problem: Problem, t: Scalar, state: Samples, x: Array, centre: Array, curvature: Array
 ) -> tuple[Float[Array, "n"], Float[Array, "n d"]]:
-    """−log q and y − x of the samples of the adapted proposal, replicate after replicate, without derivatives."""
+    """−log q and y − x of the samples of the adapted proposal, block after block, without derivatives."""
     problem, t, x = frozen((problem, t, x))
     c, epsilon = parameters(problem)
     kappa = c / jnp.where(epsilon > 0, epsilon, 1.0)
@@ -157,7 +160,7 @@ def _draw(
         return adapted(proposal, target, y), None
 
     proposal, _ = jax.lax.scan(improve, propose(problem, t, x, centre, curvature), state.pilot)
-    y = _placed(proposal, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), state.replicates))
+    y = _placed(proposal, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), state.blocks))
     return frozen((-proposal.log_density(y), y - x))
 
 
