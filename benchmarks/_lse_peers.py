@@ -11,7 +11,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import numpy as np
+# read by the libraries below when they load
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import numpy as np  # noqa: E402
 
 REMEDY = "pip install 'hjsolve[bench]'"
 
@@ -169,7 +173,5 @@ PEERS = {
 
 def one_core():
     """Pin the process to one core, for comparable CPU seconds; before any thread pool exists."""
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = "1"
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})

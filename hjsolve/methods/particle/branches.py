@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...problem import Problem
-from ...typing import Array, Point, Points, Scalar
+from ...typing import Array, Float, Point, Points, Scalar
 from .rays import Rays, Tracer
 from .starts import in_box, map_blocks
 
@@ -35,14 +35,11 @@ def rays_through(
     """The start of the lowest branch through each point, and the number of branches."""
     lower = jnp.minimum(jnp.asarray(problem.domain.lower), jnp.min(points, axis=0))
     upper = jnp.maximum(jnp.asarray(problem.domain.upper), jnp.max(points, axis=0))
-    starts, ends = _table(tracer, problem, nodes[-1], lower, upper, places)
-    scale = 1 + jnp.max(jnp.abs(starts))
+    table = _table(tracer, problem, nodes[-1], lower, upper, places)
+    scale = 1 + jnp.max(jnp.abs(table.starts))
 
     def at(x: Point) -> tuple[Root, Array]:
-        distance = jnp.sum((ends - x) ** 2, axis=1)
-        distance = jnp.where(jnp.isfinite(distance), distance, jnp.inf)
-        nearest = jax.lax.top_k(-distance, branches)[1]
-        roots = jax.vmap(lambda y: _newton(tracer, problem, nodes, x, y))(starts[nearest])
+        roots = jax.vmap(lambda y: _newton(tracer, problem, nodes, x, y))(_sheets(table, x, branches))
         values = jnp.where(roots.converged, roots.value, jnp.inf)
         apart = jnp.max(jnp.abs(roots.y[:, None] - roots.y[None]), axis=2) > _SAME * scale
         earlier = np.tri(branches, k=-1, dtype=bool)
@@ -53,10 +50,17 @@ def rays_through(
     return map_blocks(jax.vmap(at), points, 8 * branches)
 
 
-def _table(
-    tracer: Tracer, problem: Problem, t: Scalar, lower: Array, upper: Array, places: Points
-) -> tuple[Points, Points]:
-    """Starts of rays around [lower, upper], as far as rays travel by time t, and their ends (inf where there is none).
+class _Table(NamedTuple):
+    """Starts of rays `[n, d]`, their ends, the inverses of ∂x/∂y (NaN where there is none), the spacing of starts."""
+
+    starts: Points
+    ends: Points
+    inverses: Float[Array, "n d d"]
+    spacing: Scalar
+
+
+def _table(tracer: Tracer, problem: Problem, t: Scalar, lower: Array, upper: Array, places: Points) -> _Table:
+    """Rays that start around [lower, upper], as far as rays travel by time t.
 
     Each round widens the box by the largest displacement per axis that the one before saw.
     """
@@ -64,15 +68,38 @@ def _table(
     def trace(y: Point) -> tuple[Rays, Array]:
         return tracer.to(problem, y, t)
 
-    def widen(_: int, carry: tuple[Points, Points, Array]) -> tuple[Points, Points, Array]:
-        starts = in_box(places, lower - carry[2], upper + carry[2])
+    def widen(_: int, carry: tuple[_Table, Array]) -> tuple[_Table, Array]:
+        reach = carry[1]
+        starts = in_box(places, lower - reach, upper + reach)
         ends, reached = jax.vmap(trace)(starts)
-        sound = reached[:, None] & jnp.isfinite(ends.x)
-        reach = jnp.max(jnp.where(sound, jnp.abs(ends.x - starts), 0.0), axis=0)
-        return starts, jnp.where(sound, ends.x, jnp.inf), reach
+        inverses = jnp.where(reached[:, None, None], jnp.linalg.inv(ends.jacobian), jnp.nan)
+        moved = jnp.where(reached[:, None] & jnp.isfinite(ends.x), jnp.abs(ends.x - starts), 0.0)
+        spacing = jnp.max(upper - lower + 2 * reach) / len(places) ** (1 / places.shape[1])
+        return _Table(starts, ends.x, inverses, spacing), jnp.max(moved, axis=0)
 
-    carry = (places, places, jnp.zeros_like(lower))
-    return jax.lax.fori_loop(0, _ROUNDS, widen, carry)[:2]
+    nothing = _Table(
+        places, places, jnp.zeros((*places.shape, places.shape[1]), places.dtype), jnp.ones((), lower.dtype)
+    )
+    return jax.lax.fori_loop(0, _ROUNDS, widen, (nothing, jnp.zeros_like(lower)))[0]
+
+
+def _sheets(table: _Table, x: Point, branches: int) -> Points:
+    """Starts `[branches, d]` of rays that end near x, one for each sheet of rays over x as long as there are any.
+
+    Each ray of the table predicts where the ray through x starts, to first order. The one whose prediction lies closest
+    to its own start is taken, those that predict the same start (within the spacing) are struck out, and so on.
+    """
+    steps = jnp.einsum("nij,nj->ni", table.inverses, x - table.ends)
+    length = jnp.max(jnp.abs(steps), axis=1)
+    length = jnp.where(jnp.isfinite(length), length, jnp.inf)
+    predicted = table.starts + steps
+
+    def take(length: Array, _: None) -> tuple[Array, Point]:
+        best = jnp.argmin(length)
+        same = jnp.max(jnp.abs(predicted - predicted[best]), axis=1) <= table.spacing
+        return jnp.where(same, jnp.inf, length), table.starts[best]
+
+    return jax.lax.scan(take, length, None, length=branches)[1]
 
 
 def _newton(tracer: Tracer, problem: Problem, nodes: Array, x: Point, start: Point) -> Root:

@@ -11,7 +11,7 @@ from ...problem import Problem
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Float, Points, PRNGKeyArray, Scalar
 from ..base import AbstractRepresentation, Evaluation
-from .forward import at_zero, check_forward, forward_paths, projected_gains, require_trained
+from .forward import at_zero, check_forward, forward_paths, gains, require_trained
 
 _PILOT = 4096
 _ANSWERING = 8192
@@ -49,16 +49,17 @@ class DeepBSDE(AbstractRepresentation):
     `dY = H(T−s, X, Z) ds + Z·σ dW`, Y_T = g(X_T).
     Trained are Y_0, Z_0 and for each of the later `steps` Z_n = z̄ + a_n(∇g(X_n) − z̄) + N_n(X_n) with a factor a_n and
     a network N_n, so that E|Y_T − g(X_T)|² is least; z̄ is the mean of ∇g(X_T). All start from what is known: Y_0 at
-    the mean of g(X_T), a_n at s/T, N_n at zero. The integral of H is the trapezoid rule, with Z = ∇g at the end and
-    half a step's change of Z taken back, because Z_n is the mean of ∇u over its step.
+    the mean of g(X_T), a_n at s/T, N_n at zero. The integral of H is the trapezoid rule, with Z = ∇g at the end.
 
     `start` x₀ `[d]`; `width` of the two hidden layers (default d + 10). `hj.solve` answers at the last time and at
     `start` alone, and raises `RuntimeError` elsewhere: use `ForwardBackward` for a region. The answer is the best Y_0
     for the trained Z on 8192 fresh paths, so that it carries no noise of the optimiser; `stats["standard_error"]` is
     its sampling error, and `stats["terminal_rms"]` the spread of Y_T − g(X_T), which tells how good Z is.
 
-    **Errors.** Time step: O((T/steps)²) for smooth u. The rest is training. Paths have no drift: where ε is small they
-    do not go where the control leads, and a drift in H adds its own noise; FeynmanKac is better for c|p|² + b·p − V.
+    **Errors.** Time step: O(T/steps), because least squares makes Z_n the mean of ∇u over its step and bends it to
+    cancel noise. Training: for H = c|p|², u is low by about c∫E|δZ|² ds for errors δZ of the networks. Paths have no
+    drift: where ε is small they do not go where the control leads, and a drift in H adds its own noise; FeynmanKac is
+    better for c|p|² + b·p − V.
     Cost a training step O(batch · steps · (d + width)·width).
     Source: Han, Jentzen & E 2018, doi:10.1073/pnas.1718942115, arXiv 1707.02568.
     """
@@ -174,7 +175,7 @@ class DeepBSDE(AbstractRepresentation):
         later = scales.slope + towards
         later = later + eqx.filter_vmap(correction)(weights.networks, scales.spread, paths.places[1:-1])
         z = jnp.concatenate([jnp.broadcast_to(slope, (1, batch, d)), later, paths.slopes[-1:]])
-        return value + jnp.sum(projected_gains(problem, paths, z), axis=0) - paths.data
+        return value + jnp.sum(gains(problem, paths, z), axis=0) - paths.data
 
     def _answer(self) -> tuple[Scalar, Float[Array, "d"]]:
         """Y_0 and Z_0."""

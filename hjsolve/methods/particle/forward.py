@@ -79,29 +79,10 @@ def forward_paths(problem: Problem, start: Points, steps: int, key: PRNGKeyArray
 
 def gains(problem: Problem, paths: ForwardPaths, z: Float[Array, "n b d"]) -> Float[Array, "steps b"]:
     """∫H ds + ∫Z·σ dW over each step, from ∇u at all places `[steps + 1, b, d]`: trapezoid rule for H."""
-    dt, places = _nodes(problem, paths)
-    rates = jax.vmap(problem.hamiltonian)(*places, jnp.swapaxes(z, 1, 2))
-    return dt / 2 * (rates[:-1] + rates[1:]) + jnp.sum(z[:-1] * paths.noise, axis=2)
-
-
-def projected_gains(problem: Problem, paths: ForwardPaths, z: Float[Array, "n b d"]) -> Float[Array, "steps b"]:
-    """The same where Z_n is trained by least squares on the noise, differentiable in Z·σ dW alone.
-
-    Such a Z_n is the mean of ∇u over its step and not its value at t_n, so half a step's change of Z is taken back:
-    −(dt/2) ∂H/∂p·(Z_{n+1} − Z_n). Derivatives through H would move Z by O(dt) once more, to cancel noise that a
-    discrete integral can not.
-    """
-    dt, (times, inside) = _nodes(problem, paths)
-    frozen = jax.lax.stop_gradient(z)
-    velocity = jax.vmap(problem.hamiltonian.velocity)(times[:-1], inside[:-1], jnp.swapaxes(frozen[:-1], 1, 2))
-    ahead = jnp.sum(jnp.swapaxes(velocity, 1, 2) * (frozen[1:] - frozen[:-1]), axis=2)
-    noise = jnp.sum((z - frozen)[:-1] * paths.noise, axis=2)
-    return gains(problem, paths, frozen) + noise - dt / 2 * ahead
-
-
-def _nodes(problem: Problem, paths: ForwardPaths) -> tuple[Array, tuple[Array, Array]]:
-    """The time step, the times T − s `[steps + 1]` and the places inside the domain `[steps + 1, d, b]`."""
     steps = paths.noise.shape[0]
     horizon = jnp.asarray(problem.horizon)
-    times = horizon * (1 - jnp.arange(steps + 1).astype(paths.noise.dtype) / steps)
-    return horizon / steps, (times, jnp.swapaxes(problem.domain.wrap(paths.places), 1, 2))
+    dt = horizon / steps
+    times = horizon * (1 - jnp.arange(steps + 1).astype(z.dtype) / steps)
+    inside = problem.domain.wrap(paths.places)
+    rates = jax.vmap(problem.hamiltonian)(times, jnp.swapaxes(inside, 1, 2), jnp.swapaxes(z, 1, 2))
+    return dt / 2 * (rates[:-1] + rates[1:]) + jnp.sum(z[:-1] * paths.noise, axis=2)

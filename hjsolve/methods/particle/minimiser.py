@@ -144,7 +144,8 @@ def hopf_lax(
     smooth = jax.lax.stop_gradient(found.reshape(m * k, d))
     searched = refine_minimum(lambda y: energy(y)[0], smooth, jax.lax.stop_gradient(spacing))
     (before, size), (after, _) = energy(smooth), energy(searched)
-    lower = after < before - 8 * jnp.finfo(x.dtype).eps * size
+    # among so many trials some are lower by luck: the threshold is well above an ulp
+    lower = after < before - 64 * jnp.finfo(x.dtype).eps * size
     y = jnp.where(lower[:, None], searched, smooth).reshape(m, k, d)
     best = jnp.argmin(jnp.where(lower, after, before).reshape(m, k), axis=1)
     y = jax.lax.stop_gradient(jnp.take_along_axis(y, best[:, None, None], axis=1)[:, 0])

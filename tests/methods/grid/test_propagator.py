@@ -82,7 +82,7 @@ def test_float32_equals_the_direct_sum_in_three_dimensions() -> None:
     domain = hj.Box([-1.0] * 3, [1.0] * 3)
     problem = hj.Problem(hj.hamiltonians.Quadratic(0.7), epsilon, hj.initials.Custom(wells), domain, t)
     with jax.enable_x64(False):
-        solution = hj.solve(problem, Propagator(24, sources=64), [t])
+        solution = hj.solve(problem, Propagator(24, sources=96), [t])
     assert solution.stats["interpolated_lines"][0] == 0
     assert solution.u.dtype == jnp.float32
     chosen = np.random.default_rng(0).integers(0, 25**3, 60)

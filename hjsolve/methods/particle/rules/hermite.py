@@ -16,7 +16,7 @@ from ....results import RESULTS
 from ....typing import Array, Float, Points, PRNGKeyArray, Scalar
 from ...base import Evaluation
 from ..minimiser import hopf_lax
-from .base import AbstractRule, data, frozen, hulls, over_blocks
+from .base import AbstractRule, data, frozen, hulls, noise, over_blocks
 from .local_box import on_local_box, order_change
 from .modes import Modes, Starts, find_modes, find_starts, grid_of_starts, squared_distance
 
@@ -39,10 +39,11 @@ class GaussHermite(AbstractRule):
     that u depends on (65², 21³, 9⁴, 7⁵ nodes), so that modes closer than its spacing can be missed.
 
     A second, lower order (16, 10, 7, 6) checks each query. Where they differ by more than 1e-8 (large ε with waves in
-    g, degenerate minimisers, kinks) panels of Gauss-Legendre nodes on the query's own box {E < min E + 42ε/c}, split
-    at its minimiser, are taken if their own check is better. `stats["order_change"]` is the worst relative change of
-    e^{−cu/ε} between orders of the rule taken; above 1e-3 the result is `RESULTS.under_resolved`. ε = 0 is the lowest
-    minimiser, polished by compass search and Newton's method.
+    g, degenerate minimisers, kinks) tensor rules on the query's own box {E < min E + 42ε/c} are taken if their own
+    check is better: the trapezoid rule or, for d = 2 and 3, panels of Gauss-Legendre nodes split at its minimiser.
+    `stats["order_change"]` is the worst relative change of e^{−cu/ε} between the orders of the rule taken (0 where
+    rounding hides it); above 1e-3 the result is `RESULTS.under_resolved`. ε = 0 is the lowest minimiser, by Newton's
+    method and, for kinks, compass search.
 
     Cost a query: about 60 Newton steps and 576 (d = 2), 2744, 10⁴, 3·10⁴ evaluations of g a mode, and 12100 (d = 2),
     10⁵, 3·10⁵, 5·10⁵ where it falls back; memory 2^16 nodes at a time.
@@ -105,20 +106,27 @@ def _viscous(
 
     log_w, offset, change = over_blocks(mixture, block, points, modes)
     grid = starts.y, starts.g, starts.spacing
+    positive = jnp.where(epsilon > 0, epsilon, 1.0)  # the branch not taken stays finite under vmap and grad
+    distance = jnp.sum((points - modes.y[:, 0]) ** 2, axis=1) / (4 * c * t)
+    floor = frozen(noise(c / positive, jnp.abs(modes.energy[:, 0] - distance) + distance))
 
-    def check(x: Array, modes: Modes, index: Array, found: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    def check(
+        x: Array, modes: Modes, index: Array, floor: Array, found: tuple[Array, Array, Array]
+    ) -> tuple[Array, Array, Array]:
         def again() -> tuple[Array, Array, Array]:
             log_w, offset, change = on_local_box(problem, t, x, modes, jax.tree.map(lambda a: a[index], grid))
             better = change < found[2]
             return jax.tree.map(lambda a, b: jnp.where(better, a, b), (log_w, offset, change), found)
 
-        chosen: tuple[Array, Array, Array] = jax.lax.cond(found[2] > _ACCEPTED, again, lambda: found)
+        chosen: tuple[Array, Array, Array] = jax.lax.cond(
+            found[2] > jnp.maximum(_ACCEPTED, floor), again, lambda: found
+        )
         return chosen
 
     log_w, offset, change = jax.lax.map(
-        jax.checkpoint(lambda a: check(*a)), (points, modes, which, (log_w, offset, change))
+        jax.checkpoint(lambda a: check(*a)), (points, modes, which, floor, (log_w, offset, change))
     )
-    positive = jnp.where(epsilon > 0, epsilon, 1.0)  # the branch not taken stays finite under vmap and grad
+    change = jnp.where(change > floor, change, 0.0)
     return -positive / c * log_w + normaliser(d, c, epsilon, t), offset / (2 * c * t), change
 
 

@@ -14,7 +14,7 @@ from ....results import RESULTS
 from ....typing import Array, Float, Function, Points, PRNGKeyArray, Scalar
 from ...base import Evaluation
 from ..minimiser import hopf_lax, lowest_entries, polished
-from .base import AbstractRule, data, frozen, frozen_data, hulls, over_blocks
+from .base import AbstractRule, data, frozen, frozen_data, hulls, noise, over_blocks
 from .kinks import find_kinks
 from .worklist import Panels, judge, refine, unresolved
 
@@ -45,7 +45,8 @@ class GaussPanels(AbstractRule):
     the others are bisected, up to 96 panels. The error in u is about 1e-12 ε/c plus a few ulp of max|E|, uniformly in
     ε, down to ε = 0, where u is the Hopf-Lax minimum, polished by Newton's method; ∇u follows to about 1e-9 (ε = 0:
     round-off where it exists). `stats["unresolved"]` is the largest trailing Legendre coefficient of the integrand,
-    relative to the integral; above 1e-4, or where 96 panels do not suffice, the result is `RESULTS.under_resolved`.
+    relative to the integral (0 where rounding hides it); above 1e-4, or where 96 panels do not suffice, the result is
+    `RESULTS.under_resolved`.
     Wells of g narrower than the box over 4096 can be missed.
 
     Cost about 2048 exponentials a query and 20 to 60 µs more where ε is small; memory O(64·2048).
@@ -139,7 +140,11 @@ def _integral(problem: Problem, t: Scalar, partition: Partition, x: Scalar) -> t
     u = -positive / c * (top + jnp.log(total)) + normaliser(1, c, epsilon, t)
     panels = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), partition.panels, own)
     tail = jax.lax.stop_gradient(unresolved(panels, scores, top, total))
-    return u, slope, jnp.where(missing > 0, jnp.maximum(tail, 1.0), tail)
+    tail = jnp.where(missing > 0, jnp.maximum(tail, 1.0), tail)
+    lowest = jnp.argmax(scores)
+    size = jnp.abs(g.reshape(-1)[lowest]) + (x - y.reshape(-1)[lowest]) ** 2 / (4 * c * t)
+    hidden = tail <= jax.lax.stop_gradient(noise(c / positive, size))
+    return u, slope, jnp.where(hidden, 0.0, tail)
 
 
 def _search(problem: Problem, t: Scalar, partition: Partition, x: Scalar) -> tuple[Panels, Array, Array]:

@@ -30,7 +30,7 @@ class PiecewiseLinear(AbstractRule):
         """Refuse anything but such data."""
         require(
             serves(problem),
-            "PiecewiseLinear needs `initial` = Gridded(..., order=1) in one dimension, periodic on a Torus; got "
+            "PiecewiseLinear needs `initial` = Gridded(..., order=1) in one dimension on a Box, not periodic; got "
             f"{type(problem.initial).__name__} with d = {problem.dimension}. Interpolate the data, or use GaussPanels.",
         )
 
@@ -42,18 +42,17 @@ class PiecewiseLinear(AbstractRule):
         c, epsilon = parameters(problem)
         initial = problem.initial
         assert isinstance(initial, Gridded)
-        y, period = _nodes(initial)
+        y = _nodes(initial)
         x, g = points[:, 0], jnp.asarray(initial.values)
 
         def viscous() -> tuple[Array, Array]:
             positive = jnp.where(epsilon > 0, epsilon, 1.0)  # the branch not taken stays finite under vmap and grad
             v = (-c / positive * g)[:, None]
-            found = transform(v, jnp.zeros((0, *v.shape), v.dtype), x, y, 1 / (4 * positive * t), period)
+            found = transform(v, jnp.zeros((0, *v.shape), v.dtype), x, y, 1 / (4 * positive * t))
             return -positive / c * found.lse[:, 0], -positive / c * found.averages[-1, :, 0]
 
         def inviscid() -> tuple[Array, Array]:
-            where, values = (y, g) if period is None else _repeated(y, g, period)
-            u, slope = over_blocks(lambda x: _lowest(x, where, values, c, t), _QUERIES, x)
+            u, slope = over_blocks(lambda x: _lowest(x, y, g, c, t), _QUERIES, x)
             return u, slope
 
         u, slope = jax.lax.cond(epsilon > 0, viscous, inviscid)
@@ -67,22 +66,15 @@ def serves(problem: Problem) -> bool:
         problem.dimension == 1
         and isinstance(initial, Gridded)
         and initial.order == 1
-        and (initial.periodic[0] or not domain.periodic[0])
+        and not initial.periodic[0]
+        and not domain.periodic[0]
     )
 
 
-def _nodes(initial: Gridded) -> tuple[Float[Array, "n"], Array | None]:
-    """The nodes, and the period of periodic data."""
-    lower, extent = jnp.asarray(initial.lower)[0], (jnp.asarray(initial.upper) - initial.lower)[0]
+def _nodes(initial: Gridded) -> Float[Array, "n"]:
+    lower, upper = jnp.asarray(initial.lower)[0], jnp.asarray(initial.upper)[0]
     n = initial.values.shape[0]
-    periodic = initial.periodic[0]
-    return lower + extent / (n if periodic else n - 1) * jnp.arange(n), extent if periodic else None
-
-
-def _repeated(y: Array, g: Array, period: Array) -> tuple[Array, Array]:
-    """Nodes and data over three periods: a minimiser is never farther than one period from its query's own."""
-    nodes = jnp.concatenate([y - period, y, y + period, y[:1] + 2 * period])
-    return nodes, jnp.concatenate([g, g, g, g[:1]])
+    return lower + (upper - lower) / (n - 1) * jnp.arange(n)
 
 
 def _lowest(x: Array, y: Float[Array, "n"], g: Float[Array, "n"], c: Scalar, t: Scalar) -> tuple[Array, Array]:

@@ -40,7 +40,7 @@ def test_a_kink_off_the_nodes_uniformly_in_viscosity(epsilon: float, c: float) -
 
 
 def rough(x):
-    """Slope jumps at -0.71 and 0.3172, a curvature jump at 0.83, a smooth wave elsewhere."""
+    """Slope jumps at −0.71 and 0.316, a curvature jump at 0.83, a smooth wave elsewhere."""
     y = x[0]
     lines = jnp.maximum(-2 * y - 2.2, jnp.minimum(0.7 * y - 0.283, -y + 0.2542396))
     return lines + 0.1 * jnp.sin(3 * y) + jnp.where(y > 0.83, 2 * (y - 0.83) ** 2, 0.0)
@@ -51,6 +51,7 @@ def rough_mp(y):
     return lines + mpmath.sin(3 * y) / 10 + (2 * (y - 0.83) ** 2 if y > 0.83 else 0)
 
 
+KINKS = [-1.917 / 2.7, 0.5372396 / 1.7, 0.83]
 ROUGH = hj.initials.Custom(rough)
 
 
@@ -61,7 +62,7 @@ def test_jumps_in_slope_and_curvature_against_mpmath(epsilon: float) -> None:
     for k, t in enumerate((0.05, 1.0)):
         for j, x in enumerate(places):
             # rtol in u; the reference is good to its 1e-12
-            u, slope = by_mpmath(rough_mp, [-0.71, 0.3172, 0.83], t, x, epsilon, c)
+            u, slope = by_mpmath(rough_mp, KINKS, t, x, epsilon, c)
             np.testing.assert_allclose(solution.u[k, j], u, rtol=1e-9, atol=1e-10)
             np.testing.assert_allclose(solution.gradient[k, j, 0], slope, rtol=1e-7, atol=1e-8)
 
@@ -89,11 +90,10 @@ VALUES = np.random.default_rng(0).normal(size=12)
 
 
 @pytest.mark.parametrize("epsilon", [1.0, 1e-2, 1e-5, 0.0])
-@pytest.mark.parametrize("periodic", [False, True])
-def test_piecewise_linear_data_two_ways(epsilon: float, periodic: bool) -> None:
+def test_piecewise_linear_data_two_ways(epsilon: float) -> None:
     """The closed integral (the default) and the panels, which know nothing of each other."""
-    initial = hj.initials.Gridded(VALUES, [-2.0], [2.0], order=1, periodic=periodic)
-    p = problem(initial, epsilon, 0.7, hj.Torus([-2.0], [2.0]) if periodic else BOX, 1.0)
+    initial = hj.initials.Gridded(VALUES, [-2.0], [2.0], order=1)
+    p = problem(initial, epsilon, 0.7, horizon=1.0)
     closed = hj.solve(p, HopfCole(), [0.01, 1.0], points=X)
     panels = hj.solve(p, HopfCole(rule=rules.GaussPanels()), [0.01, 1.0], points=X)
     assert isinstance(HopfCole().rule_for(p), rules.PiecewiseLinear)
@@ -124,7 +124,8 @@ def test_derivatives_in_every_number_batched() -> None:
         v, expected = jax.value_and_grad(exact, argnums=(0, 1, 2, 3, 4))(epsilon, c, a, t, x)
         np.testing.assert_allclose(u[k], v, rtol=1e-12)
         for name, mine, theirs in zip("ecatx", slopes, expected, strict=True):
-            if epsilon > 0 or name != "e":  # one-sided at 0
+            # at 0 the derivative in ε is one-sided, and a moves the kink that the minimiser sits on
+            if epsilon > 0 or name not in "ea":
                 np.testing.assert_allclose(mine[k], theirs, rtol=1e-7, atol=1e-9, err_msg=name)
 
 
