@@ -36,16 +36,19 @@ def online(
 
     Without `entropy` the last is empty.
     """
-    blocks = plan.blocks(x.shape[1], x.dtype.itemsize, unrolled=True)
+    sweep = "average" if values.shape[1] or entropy else "sum"
+    blocks = plan.blocks(sweep, x.shape[1], x.dtype.itemsize)
     tile = partial(Tile, form=form, unrolled=blocks.unrolled)
     queries, places = scaled(x, y, kappa, form)
     columns = jnp.concatenate([jnp.ones((y.shape[0], 1), values.dtype), values], axis=1)
-    steps = cut(places, blocks.atoms), cut(b * _LOG2E, blocks.atoms, ABSENT), cut(columns, blocks.atoms)
+    steps = _steps(blocks.atoms, places, b, columns)
 
     def block(xb: Points) -> tuple[Array, Array, Array]:
+        coordinates = xb.T
+
         def body(state: Any, step: Any) -> Any:
             yb, bb, cb = step
-            scores = tile(xb, yb, bb)
+            scores = tile(coordinates, yb, bb)
             if entropy:
                 return sum_with_entropy(state, scores, cb), None
             return (sum_columns(state, scores, cb) if values.shape[1] else sum_weights(state, scores)), None
@@ -70,15 +73,17 @@ def weighted_sum(
     x: Points, alpha: Array, y: Points, beta: Array, kappa: Scalar, values: Array, *, plan: Plan, form: str
 ) -> Float[Array, "m k"]:
     """Σ_j exp(min(0, α_i + s_ij)) values_j. The exponents are logarithms of Gibbs weights: 0 bounds them in theory."""
-    blocks = plan.blocks(x.shape[1], x.dtype.itemsize, unrolled=False)
+    blocks = plan.blocks("weighted", x.shape[1], x.dtype.itemsize)
     tile = partial(Tile, form=form, unrolled=blocks.unrolled)
     queries, places = scaled(x, y, kappa, form)
-    steps = cut(places, blocks.atoms), cut(beta * _LOG2E, blocks.atoms, ABSENT), cut(values, blocks.atoms)
+    steps = _steps(blocks.atoms, places, beta, values)
 
     def block(xb: Points, below: Array) -> Array:
+        coordinates = xb.T
+
         def body(sums: Array, step: Any) -> tuple[Array, None]:
             yb, bb, vb = step
-            scores = tile(xb, yb, bb)
+            scores = tile(coordinates, yb, bb)
             table = scores.table(below)
             return sums + matmul(vb.T, scores.exp2(jnp.where(table < 0, table, 0.0))), None
 
@@ -92,10 +97,10 @@ def heaviest(
     x: Points, y: Points, b: Array, kappa: Scalar, *, count: int, plan: Plan, form: str
 ) -> Integer[Array, "m count"]:
     """The indices of the `count` largest scores of every query, largest first; of equals, the first."""
-    blocks = plan.blocks(x.shape[1], x.dtype.itemsize, unrolled=True)
+    blocks = plan.blocks("heaviest", x.shape[1], x.dtype.itemsize)
     tile = partial(Tile, form=form, unrolled=blocks.unrolled)
     queries, places = scaled(x, y, kappa, form)
-    steps = cut(places, blocks.atoms), cut(b * _LOG2E, blocks.atoms, ABSENT)
+    steps = _steps(blocks.atoms, places, b)
     size = steps[1].shape[1]
 
     def one(scores: Tile, best: Array, index: Array, first: Array) -> tuple[Array, Array]:
@@ -110,9 +115,11 @@ def heaviest(
         return best, jnp.take_along_axis(jnp.concatenate([index, here], axis=1), chosen, axis=1)
 
     def block(xb: Points) -> Array:
+        coordinates = xb.T
+
         def body(carry: Any, step: Any) -> Any:
             best, index, first = carry
-            best, index = (one if count == 1 else several)(tile(xb, *step), best, index, first)
+            best, index = (one if count == 1 else several)(tile(coordinates, *step), best, index, first)
             return (best, index, first + size), None
 
         shape = (xb.shape[0],) if count == 1 else (xb.shape[0], count)
@@ -141,6 +148,12 @@ def scaled(x: Points, y: Points, kappa: Scalar, form: str) -> tuple[Points, Poin
         return x, y * _LOG2E
     scale = jnp.sqrt(kappa * _LOG2E)
     return x * scale, y * scale
+
+
+def _steps(size: int, places: Points, b: Array, *columns: Array) -> tuple[Array, ...]:
+    """The atoms in blocks; padding has a score below every real one, and columns of 0."""
+    filled = ((places, 0.0), (b * _LOG2E, ABSENT), *((c, 0.0) for c in columns))
+    return tuple(cut(array, size, fill) for array, fill in filled)
 
 
 def cut(array: Array, size: int, fill: float = 0.0) -> Array:

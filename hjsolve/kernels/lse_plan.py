@@ -11,6 +11,8 @@ from ..checks import require
 from ..typing import Array
 
 BACKENDS = ("auto", "reference", "blocked", "pallas")
+UNROLL = 32
+"""Rows of a block that are separate expressions on CPU; more compile longer and gain nothing."""
 DIRECT_DIMENSIONS = 8
 """Up to here distances are sums of squared differences; beyond, they are expanded into a matrix product."""
 
@@ -32,21 +34,22 @@ class Plan(NamedTuple):
     atoms: int | None = None
     interpret: bool = False
 
-    def blocks(self, dimension: int, itemsize: int, *, unrolled: bool) -> Blocks:
-        """Block sizes by shape and device.
+    def blocks(self, sweep: str, dimension: int, itemsize: int) -> Blocks:
+        """Block sizes for a sweep ("sum", "average", "weighted", "heaviest"), by shape and device.
 
-        On CPU a block of weights stays in a core's L2 cache: 64 atoms x 2048 queries of float32 are 0.5 MB. Elsewhere a
-        block must be large enough to fill the device.
+        On CPU a block of weights stays in a core's L2 cache. Elsewhere a block must be large enough to fill the device.
         """
-        cpu = self.platform == "cpu"
-        expanded = dimension > DIRECT_DIMENSIONS
-        if not cpu:
+        if self.platform != "cpu":
             queries, atoms = 16384, 256
-        elif unrolled:
-            queries, atoms = (1024, 64) if expanded else (2048 if itemsize == 4 else 1024, 32)
+        elif dimension > DIRECT_DIMENSIONS:
+            queries, atoms = (512, 256) if sweep == "weighted" else (1024, 64)
         else:
-            queries, atoms = (1024, 128)
-        return Blocks(self.queries or queries, self.atoms or atoms, cpu)
+            queries, atoms = {"average": (1024, 128), "weighted": (512, 256)}.get(sweep, (2048, 32))
+        if self.platform == "cpu" and itemsize == 8:
+            queries //= 2
+        if sweep == "heaviest":
+            atoms = min(atoms, UNROLL)
+        return Blocks(self.queries or queries, self.atoms or atoms, self.platform == "cpu")
 
     def compiler_options(self) -> tuple[tuple[str, str], ...]:
         """What a program of its own is compiled with: XLA prefers vectors of 256 bits where the CPU has 512."""

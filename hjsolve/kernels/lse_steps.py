@@ -6,6 +6,7 @@ one for the weights. The two loops compute the scores twice on purpose, from dif
 subexpression would be written to memory, which costs more. Other devices get whole-block reductions.
 """
 
+from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import NamedTuple
 
@@ -15,20 +16,20 @@ import numpy as np
 
 from ..typing import Array, Float, Points
 from .exp2 import exp2_below_zero
-from .lse_plan import DIRECT_DIMENSIONS
+from .lse_plan import DIRECT_DIMENSIONS, UNROLL
 
 ABSENT = -1e30
 """The score of padding: finite, so that no inf − inf arises, and below every real score."""
 
 
 class Tile(NamedTuple):
-    """The scores of a block of queries x `[Q, d]` and a block of atoms y `[A, d]` with biases b `[A]`.
+    """The scores of a block of queries x `[d, Q]` and a block of atoms y `[A, d]` with biases b `[A]`.
 
     `b_j − |x_i − y_j|²` for the form "distance", `b_j + x_i·y_j` for "product": constants are scaled into x, y and b,
-    and the unit is log 2.
+    and the unit is log 2. Coordinates of queries are rows, which vector loads need contiguous.
     """
 
-    x: Points
+    x: Float[Array, "d Q"]
     y: Points
     b: Float[Array, "A"]
     form: str
@@ -37,26 +38,24 @@ class Tile(NamedTuple):
     def table(self, below: Array | float = 0.0) -> Float[Array, "A Q"]:
         """All scores, less `below` `[Q]`."""
         x, y, bias = self.x, self.y, self.b[:, None] - below
-        axes = range(x.shape[1])
         if self.form == "product":
-            if x.shape[1] > DIRECT_DIMENSIONS:
-                return matmul(y, x.T) + bias
-            return reduce(lambda s, k: s + x[:, k] * y[:, k, None], axes, bias)
-        if x.shape[1] > DIRECT_DIMENSIONS:
-            return matmul(2 * y, x.T) + (bias - jnp.sum(y * y, axis=1)[:, None] - jnp.sum(x * x, axis=1))
-        return reduce(lambda s, k: s - (x[:, k] - y[:, k, None]) ** 2, axes, bias)
+            if len(x) > DIRECT_DIMENSIONS:
+                return matmul(y, x) + bias
+            return reduce(lambda s, k: s + x[k] * y[:, k, None], range(len(x)), bias)
+        if len(x) > DIRECT_DIMENSIONS:
+            return matmul(2 * y, x) + (bias - jnp.sum(y * y, axis=1)[:, None] - jnp.sum(x * x, axis=0))
+        return reduce(lambda s, k: s - (x[k] - y[:, k, None]) ** 2, range(len(x)), bias)
 
     def rows(self, below: Array | float = 0.0, *, flip: bool = False) -> list[Float[Array, "Q"]]:
         """`table` as a list, one expression a row; `flip` changes signs in a way that changes no bit of a score."""
-        x, y = self.x, self.y
-        if x.shape[1] > DIRECT_DIMENSIONS:
+        if len(self.x) > DIRECT_DIMENSIONS:
             return list(self.table(below))
-        columns = [-x[:, k] if flip else x[:, k] for k in range(x.shape[1])]
+        sign = -1 if flip else 1
         rows = []
         for u in range(self.b.shape[0]):
             s = self.b[u] - below
-            for k, column in enumerate(columns):
-                place = -y[u, k] if flip else y[u, k]
+            for k in range(len(self.x)):
+                column, place = sign * self.x[k], sign * self.y[u, k]
                 s = s + column * place if self.form == "product" else s - (column - place) ** 2
             rows.append(s)
         return rows
@@ -66,11 +65,19 @@ class Tile(NamedTuple):
         if not self.unrolled:
             return jnp.maximum(before, jnp.max(self.table(), axis=0))
         # a select is one instruction on CPU, where a maximum that hands NaN on takes four
-        return reduce(lambda top, s: jnp.where(s > top, s, top), self.rows(flip=True), before)
+        return fold(lambda top, s: jnp.where(s > top, s, top), self.rows(flip=True), before)
 
     def exp2(self, s: Array) -> Array:
         """2^s for s <= 0."""
         return exp2_below_zero(s) if self.unrolled else jnp.exp2(s)
+
+
+def fold(join: Callable[[Array, Array], Array], rows: Iterable[Array], start: Array) -> Array:
+    """`rows` joined to `start` one after the other, by at most `UNROLL` in one compiled loop."""
+    for number, row in enumerate(rows):
+        start = jax.lax.optimization_barrier(start) if number and number % UNROLL == 0 else start
+        start = join(start, row)
+    return start
 
 
 class Sums(NamedTuple):
@@ -85,7 +92,7 @@ def sum_weights(state: Sums, tile: Tile) -> Sums:
     new = tile.highest(state.highest)
     total = state.sums[0] * tile.exp2(state.highest - new)
     if tile.unrolled:
-        total = reduce(lambda t, s: t + tile.exp2(s), tile.rows(new), total)
+        total = fold(lambda t, s: t + tile.exp2(s), tile.rows(new), total)
     else:
         total = total + jnp.sum(tile.exp2(tile.table(new)), axis=0)
     return Sums(new, total[None])
@@ -119,8 +126,10 @@ def sum_with_entropy(state: SumsAndEntropy, tile: Tile, columns: Float[Array, "A
     scores = tile.table(new)
     weights = tile.exp2(scores)
     if tile.unrolled:
-        far_sum = sum(jnp.where(w >= 0.5, 0.0, w) for w in weights)
-        deficit = -sum(w * s for w, s in zip(weights, tile.rows(new), strict=True))
+        none = jnp.zeros_like(new)
+        far_sum = fold(lambda t, w: t + jnp.where(w >= 0.5, 0.0, w), weights, none)
+        pairs = zip(weights, tile.rows(new), strict=True)
+        deficit = reduce(lambda t, pair: t - pair[0] * pair[1], pairs, none)
     else:
         far_sum = jnp.sum(jnp.where(weights >= 0.5, 0.0, weights), axis=0)
         deficit = -jnp.sum(weights * scores, axis=0)

@@ -93,7 +93,7 @@ def entropy_tangent(
     dA_free = jnp.zeros_like(b) if tangent.d_b is None else tangent.d_b
     dX = jnp.zeros_like(X) if tangent.d_x is None else tangent.d_x
     dY = jnp.zeros_like(Y) if tangent.d_y is None else tangent.d_y
-    size = plan.blocks(x.shape[1], x.dtype.itemsize, unrolled=False)
+    size = plan.blocks("weighted", x.shape[1], x.dtype.itemsize)
     steps = tuple(cut(a, size.atoms, fill) for a, fill in ((y, 0.0), (b, ABSENT), (dA_free, 0.0), (dY, 0.0)))
 
     def block(xb: Points, Xb: Points, dXb: Points, low: Array, S: Array, chosen: Array) -> Array:

@@ -42,6 +42,14 @@ class _Weights(eqx.Module):
     networks: eqx.nn.MLP
 
 
+class _Answer(eqx.Module):
+    """u and ∇u at the start, and the spread of Y_T − g(X_T) that is left."""
+
+    value: Scalar
+    slope: Float[Array, "d"]
+    spread: Scalar
+
+
 class DeepBSDE(AbstractRepresentation):
     """u(T, x₀) at one point, from the terminal value of a backward equation.
 
@@ -53,8 +61,9 @@ class DeepBSDE(AbstractRepresentation):
 
     `start` x₀ `[d]`; `width` of the two hidden layers (default d + 10). `hj.solve` answers at the last time and at
     `start` alone, and raises `RuntimeError` elsewhere: use `ForwardBackward` for a region. The answer is the best Y_0
-    for the trained Z on 8192 fresh paths, so that it carries no noise of the optimiser; `stats["standard_error"]` is
-    its sampling error, and `stats["terminal_rms"]` the spread of Y_T − g(X_T), which tells how good Z is.
+    and Z_0 for the trained networks on 8192 fresh paths, so that it carries no noise of the optimiser;
+    `stats["standard_error"]` is the sampling error of u, and `stats["terminal_rms"]` the spread of Y_T − g(X_T), which
+    tells how good Z is.
 
     **Errors.** Time step: O(T/steps), because least squares makes Z_n the mean of ∇u over its step and bends it to
     cancel noise. Training: for H = c|p|², u is low by about c∫E|δZ|² ds for errors δZ of the networks. Paths have no
@@ -122,7 +131,7 @@ class DeepBSDE(AbstractRepresentation):
 
     def residual_loss(self, problem: Problem, batch: int, *, key: PRNGKeyArray) -> Scalar:
         """The mean of |Y_T − g(X_T)|² over `batch` paths."""
-        return jnp.mean(self._mismatch(problem, batch, key) ** 2)
+        return jnp.mean(self._mismatch(problem, batch, key)[0] ** 2)
 
     def check(self, problem: Problem) -> None:
         """Refuse before training, and another horizon or dimension than trained for."""
@@ -131,37 +140,41 @@ class DeepBSDE(AbstractRepresentation):
         d = problem.dimension
         require(self.start.shape[0] == d, f"`start` must have {d} components; got {self.start.shape[0]}.")
 
-    def prepare(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> Array:
-        """The mismatch Y_T − g(X_T) of fresh paths `[n]`."""
+    def prepare(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> _Answer:
+        """The best Y_0 and Z_0 for the trained networks: the mismatch of fresh paths regressed on their first noise."""
         assert key is not None
-        return self._mismatch(problem, _ANSWERING, key)
+        value, slope = self._start_values()
+        mismatch, first = self._mismatch(problem, _ANSWERING, key)
+        centred = first - jnp.mean(first, axis=0)
+        moved = jnp.linalg.solve(centred.T @ centred, centred.T @ mismatch)
+        left = mismatch - centred @ moved
+        return _Answer(value - jnp.mean(mismatch), slope - moved, jnp.std(left))
 
     def evaluate(
-        self, problem: Problem, t: Scalar, state: Array, points: Points | None, *, key: PRNGKeyArray | None = None
+        self, problem: Problem, t: Scalar, state: _Answer, points: Points | None, *, key: PRNGKeyArray | None = None
     ) -> Evaluation:
-        """The best Y_0, and Z_0, at the horizon and the start; anything else raises `RuntimeError`."""
+        """The best Y_0 and Z_0, at the horizon and the start; anything else raises `RuntimeError`."""
         assert points is not None and self.horizon is not None
         near = 1e-5 * (1 + jnp.max(jnp.abs(self.start)))
         elsewhere = jnp.any(jnp.abs(points - self.start) > near) | (jnp.abs(t - self.horizon) > 1e-5 * self.horizon)
-        value, slope = self._answer()
-        spread = jnp.std(state)
         value = eqx.error_if(
-            value - jnp.mean(state),
+            state.value,
             elsewhere,
             "a DeepBSDE knows u at its `start` and at the horizon it was trained for, and nowhere else; got other "
             "`points` or `ts`. Train another one there, or a ForwardBackward, which covers the domain.",
         )
         m = points.shape[0]
-        stats = {"terminal_rms": spread, "standard_error": jnp.broadcast_to(spread / _ANSWERING**0.5, (m,))}
-        u, gradient = jnp.broadcast_to(value, (m,)), jnp.broadcast_to(slope, points.shape)
+        error = jnp.broadcast_to(state.spread / _ANSWERING**0.5, (m,))
+        stats = {"terminal_rms": state.spread, "standard_error": error}
+        u, gradient = jnp.broadcast_to(value, (m,)), jnp.broadcast_to(state.slope, points.shape)
         return Evaluation(u, gradient, RESULTS.successful, stats)
 
-    def equation(self, problem: Problem, state: Array | None = None) -> Problem:
+    def equation(self, problem: Problem, state: _Answer | None = None) -> Problem:
         """The problem itself."""
         return problem
 
-    def _mismatch(self, problem: Problem, batch: int, key: PRNGKeyArray) -> Float[Array, "batch"]:
-        """Y_T − g(X_T)."""
+    def _mismatch(self, problem: Problem, batch: int, key: PRNGKeyArray) -> tuple[Array, Array]:
+        """Y_T − g(X_T) `[batch]`, and the noise of the first step `[batch, d]`."""
         assert self.weights is not None and self.scales is not None
         weights, scales, d = self.weights, self.scales, problem.dimension
         places = jnp.broadcast_to(jnp.asarray(self.start), (batch, d))
@@ -170,14 +183,14 @@ class DeepBSDE(AbstractRepresentation):
         def correction(network: Any, spread: Scalar, x: Points) -> Points:
             return scales.slope_size * jax.vmap(network)((x - self.start) / spread)
 
-        value, slope = self._answer()
+        value, slope = self._start_values()
         towards = _AHEAD * weights.factors[:, None, None] * (paths.slopes[1:-1] - scales.slope)
         later = scales.slope + towards
         later = later + eqx.filter_vmap(correction)(weights.networks, scales.spread, paths.places[1:-1])
         z = jnp.concatenate([jnp.broadcast_to(slope, (1, batch, d)), later, paths.slopes[-1:]])
-        return value + jnp.sum(gains(problem, paths, z), axis=0) - paths.data
+        return value + jnp.sum(gains(problem, paths, z), axis=0) - paths.data, paths.noise[0]
 
-    def _answer(self) -> tuple[Scalar, Float[Array, "d"]]:
+    def _start_values(self) -> tuple[Scalar, Float[Array, "d"]]:
         """Y_0 and Z_0."""
         assert self.weights is not None and self.scales is not None
         value = self.scales.value + self.scales.value_size * self.weights.value

@@ -147,7 +147,8 @@ class Characteristics(AbstractRepresentation):
     def rays(self, problem: Problem, y: ArrayLike, ts: ArrayLike) -> Rays:
         """The rays from y `[n, d]` at times ts `[s]` (increasing, >= 0): x, p `[s, n, d]`, u `[s, n]`, ∂x/∂y, ∂p/∂y.
 
-        `determinant` `[s, n]` of what is returned is det ∂x/∂y, which vanishes where neighbouring rays meet.
+        `determinant` `[s, n]` of what is returned is det ∂x/∂y, which vanishes where neighbouring rays meet. Between
+        the integrator's steps rays are known by its dense output, to about 1000 times the tolerance.
         """
         self.check(problem)
         dtype = jnp.result_type(float)

@@ -6,11 +6,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ...checks import concrete, require
+from ...checks import check_range, concrete, require
 from ...problem import Problem
 from ...problem.hopf_cole import check_periodic_data, on_domain
 from ...problem.initials import Atoms
-from ...problem.viscosities import Numerical
+from ...problem.viscosities import Constant, Numerical
 from ...typing import Array, Float, Points, PRNGKeyArray
 
 
@@ -33,6 +33,10 @@ def check_forward(problem: Problem, method: str) -> None:
         not isinstance(problem.viscosity, Numerical),
         "`viscosity` depends on ∇u and has no particle noise. Use the problem's own.",
     )
+    if isinstance(problem.viscosity, Constant):
+        check_range(
+            "viscosity", problem.viscosity.epsilon, above=0.0, remedy="Paths without noise learn nothing. Use HopfLax."
+        )
     check_periodic_data(problem, method)
 
 

@@ -6,17 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...problem.hamiltonians.polyhedral import project_simplex
 from ...typing import Array, Point, Scalar
 from .control import Control
-from .panoc import panoc
 
 MOST_CONTROLS = 6
 """The search looks along 2n directions a round, and its rounds grow with n."""
 _ROUNDS = 240
 _HULL = 24
 """Gradients per dimension."""
-_HULL_ITERATIONS = 200
+_HULL_ITERATIONS = 2000
 
 
 def compass(objective: Callable[[Array], Scalar], start: Array, radius: Scalar) -> Array:
@@ -49,7 +47,9 @@ def hull_certificate(
     """A subgradient p at y = x − tBz from the gradients around y, and the gap it certifies for u, over t.
 
     The tangent planes g_i + p_i·(y' − y_i) of convex g bound it from below, hence so do their averages: with weights
-    λ, u >= Σλ_i (g_i − p_i·y_i) + p·x − tH(p), p = Σλ_i p_i. The λ are chosen to lift that bound, with H smoothed.
+    λ, u >= Σλ_i (g_i − p_i·y_i) + p·x − tH(p), p = Σλ_i p_i. The λ that lift that bound, with H smoothed, are found by
+    shifting weight from the worst plane in use to the best (pairwise Frank-Wolfe, which converges linearly).
+    Source: Lacoste-Julien & Jaggi 2015, arXiv 1511.05932.
     """
     d = x.shape[0]
     v = control.steer(z)
@@ -66,22 +66,29 @@ def hull_certificate(
     drops = (here - heights - jnp.sum(slopes * (y - places), axis=1)) / t
     pull = jax.linear_transpose(control.steer, z)
 
-    def smoothed(weights: Array) -> tuple[Scalar, Array]:
-        eta = pull(weights @ slopes)[0]
-        w, price = control.proximal(z + eta, jnp.ones((), x.dtype))
-        move = w - z
-        value = jnp.sum(eta * move) - price + cost - jnp.sum(move**2) / 2 + jnp.sum(weights * drops)
-        return value, slopes @ control.steer(move) + drops
+    one = jnp.ones((), x.dtype)
 
-    def simplex(weights: Array, step: Scalar) -> tuple[Array, Scalar]:
-        return project_simplex(weights), jnp.zeros((), x.dtype)
+    def rise(weights: Array) -> Array:
+        """The derivative in each weight of max_w η·(w − z) − ℓ(w) − |w − z|²/2 + Σ λ_i drop_i, η = BᵀΣ λ_i p_i."""
+        w, _ = control.proximal(z + pull(weights @ slopes)[0], one)
+        return slopes @ control.steer(w - z) + drops
 
-    def finished(value: Scalar, gap: Scalar, residual: Array, gradient: Array) -> Array:
-        return gap <= eps * (1 + jnp.abs(cost))
+    def unfinished(carry: tuple[Array, Array, Array]) -> Array:
+        _, spread, count = carry
+        return (spread > eps * (1 + jnp.abs(cost))) & (count < _HULL_ITERATIONS)
+
+    def shift(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        weights, _, count = carry
+        slope = rise(weights)
+        up, down = jnp.argmin(slope), jnp.argmax(jnp.where(weights > 0, slope, -jnp.inf))
+        spread = slope[down] - slope[up]
+        bend = jnp.sum(pull(slopes[up] - slopes[down])[0] ** 2)
+        amount = jnp.minimum(weights[down], spread / jnp.maximum(bend, jnp.finfo(x.dtype).tiny))
+        return weights.at[up].add(amount).at[down].add(-amount), spread, count + 1
 
     count = around.shape[0]
-    start = jnp.full(count, 1 / count, x.dtype)
-    weights = panoc(smoothed, simplex, jnp.max, start, finished, _HULL_ITERATIONS).z
+    start = (jnp.full(count, 1 / count, x.dtype), one * jnp.inf, jnp.zeros((), int))
+    weights = jax.lax.while_loop(unfinished, shift, start)[0]
     p = weights @ slopes
     gap = cost + control.conjugate(pull(p)[0]) - jnp.sum(p * v) + jnp.sum(weights * drops)
     return p, gap

@@ -20,7 +20,7 @@ _FULL_COMPASS = 3
 
 
 class Local(NamedTuple):
-    """The energy, the size of its two terms, its gradient and its Hessian at points `[..., d]`."""
+    """The energy, the size of what it is rounded from, its gradient and its Hessian at points `[..., d]`."""
 
     value: Float[Array, "..."]
     size: Float[Array, "..."]
@@ -38,8 +38,14 @@ def quadratic_model(g: Callable[[Point], Scalar], x: Points, y: Points, scale: S
     slope = jax.vmap(gradient)(y) + 2 * scale * (y - x)
     curvature = jax.vmap(jax.jacfwd(gradient))(y)
     curvature = jnp.where(jnp.isfinite(curvature), curvature, 0.0) + 2 * scale * jnp.eye(y.shape[1], dtype=y.dtype)
-    local: Local = jax.lax.stop_gradient(Local(value + distance, jnp.abs(value) + distance, slope, curvature))
+    size = rounding_size(value, distance, x, y, scale)
+    local: Local = jax.lax.stop_gradient(Local(value + distance, size, slope, curvature))
     return local
+
+
+def rounding_size(value: Array, distance: Array, x: Points, y: Points, scale: Scalar) -> Float[Array, "n"]:
+    """What an ulp of the energy is an ulp of: both terms, and the change of g as y moves by its own relative size."""
+    return jnp.abs(value) + distance + 2 * scale * jnp.sum(jnp.abs((x - y) * y), axis=1)
 
 
 def newton(g: Callable[[Point], Scalar], x: Points, y: Points, scale: Scalar) -> tuple[Points, Local]:
@@ -139,16 +145,21 @@ def hopf_lax(
 
     def energy(y: Points) -> tuple[Array, Array]:
         value, distance = jax.lax.stop_gradient(jax.vmap(g)(y)), scale * jnp.sum((queries - y) ** 2, axis=1)
-        return value + distance, jnp.abs(value) + distance
+        return value + distance, rounding_size(value, distance, queries, y, scale)
 
     smooth = jax.lax.stop_gradient(found.reshape(m * k, d))
     searched = refine_minimum(lambda y: energy(y)[0], smooth, jax.lax.stop_gradient(spacing))
     (before, size), (after, _) = energy(smooth), energy(searched)
+
+    def best(y: Points, energies: Array) -> tuple[Points, Array, Array]:
+        index = jnp.argmin(energies.reshape(m, k), axis=1)
+        chosen = k * jnp.arange(m) + index
+        return y[chosen], energies[chosen], size[chosen]
+
+    (y, lowest, magnitude), (other, lower, _) = best(smooth, before), best(searched, after)
     # among so many trials some are lower by luck: the threshold is well above an ulp
-    lower = after < before - 64 * jnp.finfo(x.dtype).eps * size
-    y = jnp.where(lower[:, None], searched, smooth).reshape(m, k, d)
-    best = jnp.argmin(jnp.where(lower, after, before).reshape(m, k), axis=1)
-    y = jax.lax.stop_gradient(jnp.take_along_axis(y, best[:, None, None], axis=1)[:, 0])
+    better = lower < lowest - 64 * jnp.finfo(x.dtype).eps * magnitude
+    y = jax.lax.stop_gradient(jnp.where(better[:, None], other, y))
     return jax.vmap(g)(y) + jnp.sum((x - y) ** 2, axis=1) / (4 * c * t), (x - y) / (2 * c * t)
 
 

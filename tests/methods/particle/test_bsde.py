@@ -25,6 +25,11 @@ def fitted(problem, method, steps=300, batch=64, rate=3e-3, key=0):
     return hj.fit(problem, method, recipe, key=jax.random.key(key))
 
 
+def exactly(exact, t, points) -> tuple[np.ndarray, np.ndarray]:
+    both = jax.jit(jax.vmap(lambda x: jax.value_and_grad(exact, argnums=1)(t, x)))(jnp.asarray(points))
+    return np.asarray(both[0]), np.asarray(both[1])
+
+
 def at(problem, method, x, t=1.0) -> hj.Solution:
     return hj.solve(problem, method, [t], points=np.atleast_2d(x))
 
@@ -62,27 +67,27 @@ def test_deep_bsde_finds_u_and_its_gradient_at_its_start() -> None:
     method, history = fitted(p, DeepBSDE(START, steps=20))
     assert history.result == hj.RESULTS.successful
     solution = at(p, method, START)
-    u, slope = jax.value_and_grad(RICCATI, argnums=1)(1.0, jnp.asarray(START))
+    u, slope = (a[0] for a in exactly(RICCATI, 1.0, START[None]))
     print("u", float(solution.u[0, 0] - u), "∇u", np.asarray(solution.gradient[0, 0] - slope), solution.stats)
     # O(T/steps) = 0.05 times derivatives of order one, see the halving below: 0.015 in u
     np.testing.assert_allclose(solution.u[0, 0], u, rtol=0, atol=0.03)
-    np.testing.assert_allclose(solution.gradient[0, 0], slope, rtol=0, atol=0.08)
+    np.testing.assert_allclose(solution.gradient[0, 0], slope, rtol=0, atol=0.04)
     assert solution.stats["terminal_rms"][0] < 0.1  # from 0.6 before training
     assert solution.stats["standard_error"][0, 0] < 2e-3
 
 
 def test_deep_bsde_learns_what_the_start_values_do_not_know() -> None:
-    """λ = 10 pulls u(1, 0) from the mean of g far down; one tenth of the published steps and dimensions."""
-    exact = hj.exact.DeepBSDE(10, 10.0)
+    """λ = 5 pulls u(1, 0) from the mean of g far down."""
+    exact = hj.exact.DeepBSDE(20, 5.0)
     p = exact.problem()
     with jax.enable_x64(False):
-        method, _ = fitted(p, DeepBSDE(np.zeros(10), steps=20), steps=200)
-        solution = at(p, method, np.zeros(10))
-    u = float(exact(1.0, jnp.zeros(10)))
+        method, _ = fitted(p, DeepBSDE(np.zeros(20), steps=20), steps=200)
+        solution = at(p, method, np.zeros(20))
+    u = float(exact(1.0, jnp.zeros(20)))
     mean = float(method.scales.value)
     print("from", mean, "to", float(solution.u[0, 0]), "exact", u)
     assert solution.u.dtype == np.float32
-    assert abs(mean - u) > 0.4
+    assert abs(mean - u) > 0.2
     assert abs(float(solution.u[0, 0]) - u) < 0.1 * abs(mean - u)
 
 
@@ -128,13 +133,13 @@ def test_forward_backward_answers_everywhere(network) -> None:
     x = np.random.default_rng(0).uniform(-0.8, 0.8, size=(50, 2))
     times = [0.0, 0.3, 1.0]
     solution = hj.solve(p, method, times, points=x)
-    exact = np.array([[float(RICCATI(t, jnp.asarray(y))) for y in x] for t in times])
+    exact = np.stack([exactly(RICCATI, t, x)[0] for t in times])
     errors = np.sqrt(((np.asarray(solution.u) - exact) ** 2).mean(1))
     spread = exact.std(1)
     print("rms errors", errors, "spread of u", spread, "loss", history.losses[-50:].mean())
     # 600 steps of a small network: some per cent of the range of u along the paths, which leave the domain to |x| ~ 3
     assert (errors < 0.06).all()
-    slope = np.array([jax.grad(RICCATI, argnums=1)(1.0, jnp.asarray(y)) for y in x])
+    slope = exactly(RICCATI, 1.0, x)[1]
     assert np.sqrt(((np.asarray(solution.gradient[2]) - slope) ** 2).mean()) < 0.2
     assert float(solution(0.5, x[0])) == pytest.approx(float(RICCATI(0.5, jnp.asarray(x[0]))), abs=0.15)
 
@@ -145,7 +150,7 @@ def test_forward_backward_on_a_torus_is_periodic() -> None:
     method, _ = fitted(p, ForwardBackward(steps=5, width=16, depth=2), steps=400, rate=1e-2)
     x = np.linspace(-0.9, 0.9, 7)[:, None]
     solution = hj.solve(p, method, [0.5], points=x)
-    expected = [float(exact(0.5, jnp.asarray(y))) for y in x]
+    expected = exactly(exact, 0.5, x)[0]
     np.testing.assert_allclose(solution.u[0], expected, rtol=0, atol=0.02)  # u ranges over 0.25
     shifted = hj.solve(p, method, [0.5], points=x + 2.0)
     np.testing.assert_allclose(shifted.u, solution.u, rtol=0, atol=1e-12)
@@ -154,7 +159,7 @@ def test_forward_backward_on_a_torus_is_periodic() -> None:
 def test_training_is_reproducible_leaves_the_held_numbers_and_goes_on_from_where_it_was() -> None:
     p = RICCATI.problem()
     first, history = fitted(p, DeepBSDE(START, steps=4, width=4), steps=20)
-    again, second = fitted(p, DeepBSDE(START, steps=4, width=4), steps=20)
+    _, second = fitted(p, DeepBSDE(START, steps=4, width=4), steps=20)
     np.testing.assert_array_equal(history.losses, second.losses)
     np.testing.assert_array_equal(first.start, START)
     assert float(first.horizon) == 1.0

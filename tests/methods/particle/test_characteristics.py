@@ -1,5 +1,7 @@
 """Against exact solutions with x-dependent and periodic Hamiltonians, before and after rays cross."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -58,20 +60,30 @@ def test_derivatives_in_every_number_to_second_order() -> None:
 
         return jax.jit(jax.jacfwd(slopes, (0, 1, 2, 3), has_aux=True))(1.3, 0.4, 0.8, jnp.array([0.3, -0.7]))
 
-    # second derivatives lose a digit or two of the integrator's 1e-11
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-9), all_of(solved), all_of(exact))
+    # 1e-8: between steps the ray is known by dense output, of lower order than the integrator
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-8), all_of(solved), all_of(exact))
 
 
 PLACES = np.linspace(-1, 1, 82)[:, None]
 # A method and shapes shared by several tests, which compile once.
 SHARED = Characteristics(256, 6)
-CONVEX, NONCONVEX = hj.exact.osher_shu_convex(), hj.exact.osher_shu_nonconvex()
-KINKED = hj.Problem(H.ConvexSeparable(CONVEX.hamiltonian), 0.0, CONVEX.initial, hj.Torus([-1.0], [1.0]), 1.0)
-SHOCKED = hj.Problem(H.Separable(NONCONVEX.hamiltonian), 0.0, NONCONVEX.initial, hj.Torus([-1.0], [1.0]), 1.0)
 
 
-@pytest.mark.parametrize(("problem", "exact"), [(KINKED, CONVEX), (SHOCKED, NONCONVEX)], ids=["convex", "nonconvex"])
-def test_periodic_data_before_rays_cross(problem, exact) -> None:
+@functools.cache
+def case(name: str) -> tuple[hj.Problem, hj.exact.Characteristics]:
+    """H = ½(p + 1)² or −cos(p + 1), g = −cos πx: the problem up to t = 1, and its exact solution."""
+    if name == "convex":
+        exact = hj.exact.osher_shu_convex()
+        hamiltonian = H.ConvexSeparable(exact.hamiltonian)
+    else:
+        exact = hj.exact.osher_shu_nonconvex()
+        hamiltonian = H.Separable(exact.hamiltonian)
+    return hj.Problem(hamiltonian, 0.0, exact.initial, hj.Torus([-1.0], [1.0]), 1.0), exact
+
+
+@pytest.mark.parametrize("name", ["convex", "nonconvex"])
+def test_periodic_data_before_rays_cross(name: str) -> None:
+    problem, exact = case(name)
     t = 0.5 * BREAK
     solution = hj.solve(problem, SHARED, [t], points=PLACES)
     u, slope = expect(exact, t, PLACES)
@@ -80,9 +92,9 @@ def test_periodic_data_before_rays_cross(problem, exact) -> None:
 
 
 def test_after_crossing_the_lowest_branch_of_a_convex_hamiltonian() -> None:
-    t = 1.5 * BREAK
-    solution = hj.solve(KINKED, SHARED, [t], points=PLACES)
-    u, slope = expect(CONVEX, t, PLACES)
+    (problem, exact), t = case("convex"), 1.5 * BREAK
+    solution = hj.solve(problem, SHARED, [t], points=PLACES)
+    u, slope = expect(exact, t, PLACES)
     np.testing.assert_allclose(solution.u[0], u, rtol=0, atol=1e-12)
     np.testing.assert_allclose(solution.gradient[0], slope, rtol=0, atol=1e-10)
     branches, crossed = solution.stats["branches"][0], solution.stats["crossed"][0]
@@ -92,18 +104,20 @@ def test_after_crossing_the_lowest_branch_of_a_convex_hamiltonian() -> None:
 
 
 def test_after_crossing_a_hamiltonian_that_is_not_known_to_be_convex_is_a_shock() -> None:
-    t = 1.5 * BREAK
+    (problem, _), t = case("nonconvex"), 1.5 * BREAK
     with pytest.raises(RuntimeError, match="Characteristics have crossed"):
-        hj.solve(SHOCKED, SHARED, [t], points=PLACES)
-    solution = hj.solve(SHOCKED, SHARED, [t], points=PLACES, throw=False)
+        hj.solve(problem, SHARED, [t], points=PLACES)
+    solution = hj.solve(problem, SHARED, [t], points=PLACES, throw=False)
     assert bool(solution.result == hj.RESULTS.shock)
     assert 0 < int(solution.stats["crossed"].sum()) < len(PLACES)
 
 
-def test_the_time_of_the_first_crossing() -> None:
-    # −1/min (H'(g'))', by Newton on samples in the exact solution
-    for problem, exact in ((KINKED, CONVEX), (SHOCKED, NONCONVEX)):
-        np.testing.assert_allclose(ONE.shock_time(problem), exact.breaking_time, rtol=0, atol=1e-9)
+@pytest.mark.parametrize(("name", "bend"), [("convex", np.ones_like), ("nonconvex", np.cos)])
+def test_the_time_of_the_first_crossing(name: str, bend) -> None:
+    # −1/min (H'(g'))' = −1/min H''(g') g'', with H'' = 1 or cos(p + 1)
+    y = np.linspace(-1, 1, 2_000_001)
+    slowing = bend(np.pi * np.sin(np.pi * y) + 1) * np.pi**2 * np.cos(np.pi * y)
+    np.testing.assert_allclose(ONE.shock_time(case(name)[0]), -1 / slowing.min(), rtol=0, atol=1e-9)
 
 
 def test_a_focus_in_two_dimensions() -> None:
@@ -126,11 +140,12 @@ def test_rays_can_be_drawn() -> None:
     # H = p² − k²x²: ẍ = 2ṗ = 4k²x, so x = y cosh 2kt + (p₀/k) sinh 2kt with p₀ = S₀y
     for i, t in enumerate(ts):
         stretch = np.cosh(2.6 * t) + 0.4 / 1.3 * np.sinh(2.6 * t)
-        np.testing.assert_allclose(rays.x[i], y * stretch, rtol=1e-9)
-        np.testing.assert_allclose(rays.determinant[i], stretch, rtol=1e-9)
+        # 1e-8: dense output between steps
+        np.testing.assert_allclose(rays.x[i], y * stretch, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(rays.determinant[i], stretch, rtol=1e-8)
         u, p = expect(exact, t, rays.x[i])
-        np.testing.assert_allclose(rays.u[i], u, rtol=0, atol=1e-9)
-        np.testing.assert_allclose(rays.p[i], p, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(rays.u[i], u, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(rays.p[i], p, rtol=0, atol=1e-8)
 
 
 def test_time_dependent_transport() -> None:
@@ -157,10 +172,11 @@ def test_a_second_method_agrees_where_rays_have_crossed() -> None:
 
 
 def test_float32() -> None:
+    problem, exact = case("convex")
     with jax.enable_x64(False):
-        solution = hj.solve(KINKED, SHARED, [0.5 * BREAK], points=PLACES)
+        solution = hj.solve(problem, SHARED, [0.5 * BREAK], points=PLACES)
     assert solution.u.dtype == np.float32
-    expected = expect(CONVEX, 0.5 * BREAK, PLACES)[0]
+    expected = expect(exact, 0.5 * BREAK, PLACES)[0]
     np.testing.assert_allclose(solution.u[0], expected, rtol=0, atol=5e-6)  # tens of ulp
 
 

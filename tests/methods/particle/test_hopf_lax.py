@@ -99,7 +99,7 @@ def test_a_hundred_dimensions(name: str, condition: float) -> None:
     assert (np.asarray(solution.stats["gap"][0]) <= 4e-11 * (1 + np.abs(solution.u[0]))).all()
 
 
-@pytest.mark.parametrize("name", sorted(HIGH))
+@pytest.mark.parametrize("name", ["eikonal", "half square"])
 def test_a_thousand_dimensions(name: str) -> None:
     hamiltonian, reference, lagrangian, _ = HIGH[name]
     A, b = bowl(1000, 10.0)
@@ -110,19 +110,17 @@ def test_a_thousand_dimensions(name: str) -> None:
     np.testing.assert_allclose(solution.u[0, 0], expected, rtol=1e-11)
 
 
+def egg_box(y):
+    return jnp.sum(jnp.sin(3 * y) + 0.2 * y**2)
+
+
 @pytest.mark.parametrize("exponent", [1.5, 3.0, 4.0])
 @pytest.mark.parametrize("d", [1, 2])
 def test_powers_and_data_with_many_wells_against_brute_force(exponent: float, d: int) -> None:
     c, t = 0.6, 0.8
     g = lambda y: np.sin(3 * y).sum(-1) + 0.2 * (y**2).sum(-1)
     x = RNG.uniform(-2, 2, size=(6, d))
-    solution = solve(
-        H.Power(c, exponent),
-        hj.initials.Custom(lambda y: jnp.sum(jnp.sin(3 * y) + 0.2 * y**2)),
-        x,
-        t=t,
-        method=HopfLax(),
-    )
+    solution = solve(H.Power(c, exponent), hj.initials.Custom(egg_box), x, t=t, method=HopfLax())
     dual = exponent / (exponent - 1)
     scale = (1 - 1 / exponent) * (c * exponent) ** (-1 / (exponent - 1))
     for place, value in zip(x, solution.u[0], strict=True):
@@ -175,17 +173,19 @@ def test_a_kink_in_three_dimensions() -> None:
     np.testing.assert_allclose(solution.u[0], np.where(r <= T, r**2 / (2 * T), r - T / 2), rtol=0, atol=1e-10)
 
 
-def test_polyhedral_against_linear_programming_and_norms() -> None:
-    """For g = p₀·y: u = p₀·x − tH(p₀). For g a bowl: the polyhedral one-norm equals the norm."""
+def test_polyhedral_hamiltonians() -> None:
+    """For g = p₀·y: u = p₀·x − tH(p₀). For a bowl and |p|_1 as the maximum of 8 planes: the least over a box."""
     slopes, offsets = RNG.normal(size=(6, 3)), RNG.normal(size=6)
     p, x = RNG.normal(size=3), RNG.normal(size=(5, 3))
     solution = solve(H.Polyhedral(slopes, offsets), hj.initials.Custom(lambda y: jnp.sum(p * y)), x)
     np.testing.assert_allclose(solution.u[0], x @ p - T * (slopes @ p + offsets).max(), rtol=0, atol=1e-12)
     signs = np.stack(np.meshgrid(*[[-1, 1]] * 3), -1).reshape(-1, 3)
     A, b = bowl(3, 10.0)
-    polyhedral = solve(H.Polyhedral(signs), Bowl(A, b), x)
-    norm = solve(H.Norm(1), Bowl(A, b), x)
-    np.testing.assert_allclose(polyhedral.u, norm.u, rtol=0, atol=1e-10)
+    solution = solve(H.Polyhedral(signs), Bowl(A, b), x)
+    for place, value, slope in zip(x, solution.u[0], solution.gradient[0], strict=True):
+        y = by_bounds(A, b, place, T)
+        np.testing.assert_allclose(value, 0.5 * y @ A @ y + b @ y, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(slope, A @ y + b, rtol=0, atol=1e-6)
 
 
 def test_cross_polytope_against_linear_programming() -> None:
@@ -233,111 +233,111 @@ def test_atoms_out_of_reach_leave_no_solution() -> None:
 def test_derivatives_are_those_of_the_envelope() -> None:
     """Also where the constraint |x − y| <= st is active: ∂u/∂t = −s|p|, ∂u/∂s = −t|p|."""
     A, b = bowl(4, 10.0)
-    x = jnp.asarray([0.4, -1.0, 0.3, 1.2])
 
-    @jax.jit
-    def u(speed, t, scale, x):
-        initial = Bowl(scale * A, b)
-        problem = hj.Problem(H.Eikonal(speed), 0.0, initial, hj.Box([-2.0] * 4, [2.0] * 4), 2.0)
+    def u(arguments):
+        speed, t, scale, x = arguments[0], arguments[1], arguments[2], arguments[3:]
+        problem = hj.Problem(H.Eikonal(speed), 0.0, Bowl(scale * A, b), hj.Box([-2.0] * 4, [2.0] * 4), 2.0)
         return hj.solve(problem, HopfLax(starts=1), [t], points=x[None]).u[0, 0]
 
-    arguments = (0.8, 0.6, 1.3)
-    slopes = jax.grad(u, argnums=(0, 1, 2, 3))(*arguments, x)
-    for i in range(3):
-        difference = central(lambda a, i=i: u(*[a if j == i else v for j, v in enumerate(arguments)], x), arguments[i])
+    start = jnp.array([0.8, 0.6, 1.3, 0.4, -1.0, 0.3, 1.2])
+    both = jax.jit(lambda a: (*jax.value_and_grad(u)(a), jax.jvp(u, (a,), (jnp.ones(7),))[1]))
+    _, slopes, along = both(start)
+    for i in range(7):
+        difference = central(lambda a, i=i: both(start.at[i].set(a))[0], float(start[i]))
         np.testing.assert_allclose(slopes[i], difference, rtol=0, atol=1e-7)  # 1e-11 in u over a step of 1e-4
-    for k in range(4):
-        difference = central(lambda a, k=k: u(*arguments, x.at[k].set(a)), float(x[k]))
-        np.testing.assert_allclose(slopes[3][k], difference, rtol=0, atol=1e-7)
-    forward = jax.jvp(lambda s: u(s, *arguments[1:], x), (0.8,), (1.0,))[1]
-    np.testing.assert_allclose(forward, slopes[0], rtol=1e-12)
+    np.testing.assert_allclose(along, slopes.sum(), rtol=1e-12)  # forward mode
 
 
 def test_problems_batch() -> None:
     A, b = bowl(3, 10.0)
     x = RNG.normal(size=(4, 3))
-
-    @eqx.filter_vmap
-    def batched(c):
-        return solve(H.Quadratic(c), Bowl(A, b), x, method=HopfLax(starts=2)).u[0]
-
-    values = batched(jnp.array([0.5, 1.1]))
+    values = eqx.filter_vmap(lambda c: solve(H.Quadratic(c), Bowl(A, b), x, method=HopfLax(starts=2)).u[0])(
+        jnp.array([0.5, 1.1])
+    )
     for c, row in zip((0.5, 1.1), values, strict=True):
-        np.testing.assert_allclose(row, solve(H.Quadratic(c), Bowl(A, b), x).u[0], rtol=0, atol=1e-10)
+        for place, value in zip(x, row, strict=True):
+            y = by_resolvent(A, b, place, 2 * c * T)
+            expected = 0.5 * y @ A @ y + b @ y + (place - y) @ (place - y) / (4 * c * T)
+            np.testing.assert_allclose(value, expected, rtol=0, atol=1e-10)
 
 
 def test_float32() -> None:
-    A, b = bowl(20, 20.0)
-    x = RNG.normal(size=(30, 20))
+    A, b = bowl(100, 5.0)
+    x = RNG.normal(size=(20, 100))
     with jax.enable_x64(False):
         low = solve(H.Norm(1), Bowl(A, b), x)
     assert low.u.dtype == np.float32
     high = solve(H.Norm(1), Bowl(A, b), x)
-    # 20 ulp of the terms of g, which are 10 times u
-    np.testing.assert_allclose(low.u, high.u, rtol=0, atol=1e-4)
+    # the tolerance of float32, 2e-5 (1 + |u|)
+    np.testing.assert_allclose(low.u, high.u, rtol=2e-5, atol=2e-5)
 
 
-def test_time_zero_and_other_times_through_the_solution() -> None:
+def test_time_zero() -> None:
     A, b = bowl(2, 5.0)
     x = RNG.normal(size=(3, 2))
     problem = hj.Problem(H.Eikonal(), 0.0, Bowl(A, b), hj.Box([-2.0] * 2, [2.0] * 2), 1.0)
     solution = hj.solve(problem, HopfLax(), [0.0, 0.5], points=x)
     np.testing.assert_allclose(solution.u[0], 0.5 * ((x @ A) * x).sum(1) + x @ b, rtol=1e-14)
     np.testing.assert_allclose(solution.gradient[0], x @ A + b, rtol=1e-13)
-    np.testing.assert_allclose(solution(0.5, x), solution.u[1], rtol=0, atol=1e-11)
+    assert (np.asarray(solution.stats["agreement"]) == 1).all()  # convex data
     assert eqx.tree_equal(HopfLax().equation(problem), problem)
 
 
-def test_what_is_not_reached_is_said() -> None:
-    A, b = bowl(30, 100.0)
-    x = RNG.normal(size=(3, 30))
+def test_what_is_not_reached_is_said_and_bounded() -> None:
+    A, b = bowl(100, 100.0)
+    x = RNG.normal(size=(20, 100))
+    short = HopfLax(starts=1, max_iterations=3)
     with pytest.raises(RuntimeError, match="stopped before its tolerance"):
-        solve(H.Norm(1), Bowl(A, b), x, method=HopfLax(starts=1, max_iterations=3))
-    solution = solve(H.Norm(1), Bowl(A, b), x, method=HopfLax(starts=1, max_iterations=3), throw=False)
-    exact = solve(H.Norm(1), Bowl(A, b), x)
-    error = np.asarray(solution.u - exact.u)
+        solve(H.Norm(1), Bowl(A, b), x, method=short)
+    solution = solve(H.Norm(1), Bowl(A, b), x, method=short, throw=False)
+    error = np.asarray(solution.u - solve(H.Norm(1), Bowl(A, b), x).u)
     assert error.max() > 1e-3
     assert (error <= np.asarray(solution.stats["gap"]) + 1e-10).all()  # the gap bounds it even then
 
 
-def test_starts_agree_on_convex_data_and_not_on_wells() -> None:
-    A, b = bowl(2, 5.0)
-    x = RNG.normal(size=(5, 2))
-    assert (np.asarray(solve(H.Quadratic(0.5), Bowl(A, b), x, method=HopfLax()).stats["agreement"]) == 1).all()
+def test_starts_disagree_on_wells() -> None:
     wells = hj.initials.Custom(lambda y: jnp.sum(jnp.cos(5 * y)))
-    assert float(solve(H.Quadratic(0.5), wells, x, method=HopfLax(starts=16)).stats["agreement"].min()) < 1
+    solution = solve(H.Quadratic(0.5), wells, RNG.normal(size=(5, 2)), method=HopfLax(starts=16))
+    assert float(solution.stats["agreement"].min()) < 1
 
 
-@pytest.mark.parametrize("t", [0.5, 1.3])
-def test_hopf_formula_for_hamiltonians_that_are_not_convex(t: float) -> None:
+@pytest.mark.parametrize("name", ["difference", "cosine"])
+def test_hopf_formula_for_hamiltonians_that_are_not_convex(name: str) -> None:
+    hamiltonian, formula = {
+        "difference": (
+            H.Custom(lambda t, x, p: jnp.abs(p[0]) - jnp.abs(p[1])),
+            lambda p: np.abs(p[..., 0]) - np.abs(p[..., 1]),
+        ),
+        "cosine": (H.Separable(lambda q: -jnp.cos(2 * q + 1)), lambda p: -np.cos(2 * p + 1).sum(-1)),
+    }[name]
     A = np.array([[1.0, 0.3], [0.3, 2.0]])
     x = RNG.normal(size=(6, 2))
-    inverse = np.linalg.inv(A)
-    for hamiltonian, formula in (
-        (H.Custom(lambda t, x, p: jnp.abs(p[0]) - jnp.abs(p[1])), lambda p: np.abs(p[..., 0]) - np.abs(p[..., 1])),
-        (H.Separable(lambda q: -jnp.cos(2 * q + 1)), lambda p: -np.cos(2 * p + 1).sum(-1)),
-    ):
+    for t in (0.5, 1.3):
         solution = solve(hamiltonian, hj.initials.Quadratic(A), x, t=t, method=Hopf(), half=4.0)
         for place, value, slope in zip(x, solution.u[0], solution.gradient[0], strict=True):
             centre, half = np.zeros(2), 10.0
-            for _ in range(12):
+            for _ in range(12):  # ever finer grids around the best node
                 axes = [np.linspace(a - half, a + half, 201) for a in centre]
                 p = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
-                heights = p @ place - 0.5 * ((p @ inverse) * p).sum(1) - t * formula(p)
+                heights = p @ place - 0.5 * ((p @ np.linalg.inv(A)) * p).sum(1) - t * formula(p)
                 centre, half = p[heights.argmax()], half / 10
             np.testing.assert_allclose(value, heights.max(), rtol=0, atol=1e-10)
             np.testing.assert_allclose(slope, centre, rtol=0, atol=1e-4)  # the root of the values' round-off
 
 
-def test_hopf_and_hopf_lax_agree_where_both_hold() -> None:
+def test_hopf_formula_in_higher_dimensions_and_its_derivative() -> None:
     A, b = bowl(8, 10.0)
     x = RNG.normal(size=(5, 8))
-    dual = solve(H.Power(0.5, 3.0), Bowl(A, b), x, method=Hopf(starts=1))
-    primal = solve(H.Power(0.5, 3.0), Bowl(A, b), x)
-    np.testing.assert_allclose(dual.u, primal.u, rtol=0, atol=1e-10)
-    slope = jax.grad(lambda c: solve(H.Power(c, 3.0), Bowl(A, b), x[:1], method=Hopf(starts=1)).u[0, 0])(0.5)
-    p = np.linalg.norm(primal.gradient[0, 0])
-    np.testing.assert_allclose(slope, -T * p**3, rtol=1e-6)
+
+    def u(c):
+        return solve(H.Quadratic(c), Bowl(A, b), x, method=Hopf(starts=1)).u[0]
+
+    value, slope = jax.jit(lambda c: jax.jvp(u, (c,), (1.0,)))(0.5)
+    for place, at, rate in zip(x, value, slope, strict=True):
+        y = by_resolvent(A, b, place, T)
+        p = A @ y + b
+        np.testing.assert_allclose(at, 0.5 * y @ A @ y + b @ y + 0.5 * T * p @ p, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(rate, -T * p @ p, rtol=1e-6)  # twice the relative error of p
 
 
 def problem(hamiltonian=None, viscosity=0.0, initial=None, domain=None) -> hj.Problem:

@@ -42,7 +42,10 @@ class Panels(eqx.Module):
 
 
 class Verdict(eqx.Module):
-    """About panels: whether they can matter, whether 16 nodes resolve them; the lowest energy and log-mass seen."""
+    """About panels: whether they can matter, whether 16 nodes resolve them; the lowest energy seen.
+
+    `log_mass` is that of the heaviest resolved panel, times e^{κ·lowest} (absolute ones would not fit into float32).
+    """
 
     matters: Array
     resolved: Array
@@ -62,11 +65,12 @@ def judge(panels: Panels, energies: Float[Array, "n k"], kappa: Scalar, lowest: 
     steps = jnp.max(jnp.abs(jnp.diff(energies, axis=1)), axis=1)
     least, most = jnp.min(energies, axis=1), jnp.max(energies, axis=1)
     size = jnp.maximum(jnp.abs(least), jnp.abs(most))
-    lowest = jnp.minimum(lowest, jnp.min(jnp.where(present, least, jnp.inf)))
-    matters = present & (kappa * (least - steps - lowest) <= _NEGLIGIBLE)
+    previous, lowest = lowest, jnp.minimum(lowest, jnp.min(jnp.where(present, least, jnp.inf)))
+    log_mass = jnp.where(log_mass > -jnp.inf, log_mass - kappa * (previous - lowest), -jnp.inf)
+    matters = present & (kappa * (least - steps - lowest - 16 * ulp * size) <= _NEGLIGIBLE)
     w = jnp.exp(-kappa * (energies - least[:, None]))
     half = (panels.b - panels.a) / 2
-    scale = jnp.where(present, jnp.log(jnp.where(present, half, 1.0)), -jnp.inf) - kappa * least
+    scale = jnp.where(present, jnp.log(jnp.where(present, half, 1.0)), -jnp.inf) - kappa * (least - lowest)
     mass = scale + jnp.log(w @ _WEIGHTS.astype(w.dtype))
     tail = scale + jnp.log(jnp.max(jnp.abs(w @ _TAIL.T.astype(w.dtype)), axis=1) + jnp.finfo(w.dtype).tiny)
     tolerance = jnp.clip(16 * kappa * ulp * size, jnp.sqrt(ulp) / 2, 0.03)
