@@ -26,7 +26,7 @@ from .lse_steps import (
     sum_with_entropy,
 )
 
-_LOG2E = float(np.log2(np.e))
+LOG2E = float(np.log2(np.e))
 
 
 def online(
@@ -36,7 +36,7 @@ def online(
 
     Without `entropy` the last is empty.
     """
-    sweep = "average" if values.shape[1] or entropy else "sum"
+    sweep = "entropy" if entropy else "average" if values.shape[1] else "sum"
     blocks = plan.blocks(sweep, x.shape[1], x.dtype.itemsize)
     tile = partial(Tile, form=form, unrolled=blocks.unrolled)
     queries, places = scaled(x, y, kappa, form)
@@ -56,12 +56,12 @@ def online(
         first: Any = first_with_entropy if entropy else first_sums
         state = jax.lax.scan(body, first(xb.shape[0], columns.shape[1], xb.dtype), steps)[0]
         total = state.sums[0]
-        lse = (state.highest + jnp.log2(total)) / _LOG2E
+        lse = (state.highest + jnp.log2(total)) / LOG2E
         average = (state.sums[1:] / total).T
         if not entropy:
             return lse, average, jnp.zeros((xb.shape[0], 0), xb.dtype)
         # S = log Z − Σ π_j r_j with Z = 1 + Σ' e^r over all but the top: every term positive, nothing cancels
-        return lse, average, (jnp.log1p(state.others) + state.deficit / _LOG2E / total)[:, None]
+        return lse, average, (jnp.log1p(state.others) + state.deficit / LOG2E / total)[:, None]
 
     lse, average, shannon = over_queries(block, blocks.queries, queries)
     missing = jnp.isnan(jnp.sum(y) + jnp.sum(b) + kappa) | jnp.isnan(jnp.sum(x, axis=1))
@@ -89,7 +89,7 @@ def weighted_sum(
 
         return jax.lax.scan(body, jnp.zeros((values.shape[1], xb.shape[0]), values.dtype), steps)[0].T
 
-    result: Array = over_queries(block, blocks.queries, queries, alpha * -_LOG2E)
+    result: Array = over_queries(block, blocks.queries, queries, alpha * -LOG2E)
     return result
 
 
@@ -145,14 +145,14 @@ def over_queries(block: Callable[..., Any], size: int, *arrays: Array) -> Any:
 def scaled(x: Points, y: Points, kappa: Scalar, form: str) -> tuple[Points, Points]:
     """Coordinates in which scores are in units of log 2 and κ is 1."""
     if form == "product":
-        return x, y * _LOG2E
-    scale = jnp.sqrt(kappa * _LOG2E)
+        return x, y * LOG2E
+    scale = jnp.sqrt(kappa * LOG2E)
     return x * scale, y * scale
 
 
 def _steps(size: int, places: Points, b: Array, *columns: Array) -> tuple[Array, ...]:
     """The atoms in blocks; padding has a score below every real one, and columns of 0."""
-    filled = ((places, 0.0), (b * _LOG2E, ABSENT), *((c, 0.0) for c in columns))
+    filled = ((places, 0.0), (b * LOG2E, ABSENT), *((c, 0.0) for c in columns))
     return tuple(cut(array, size, fill) for array, fill in filled)
 
 

@@ -35,16 +35,18 @@ class Plan(NamedTuple):
     interpret: bool = False
 
     def blocks(self, sweep: str, dimension: int, itemsize: int) -> Blocks:
-        """Block sizes for a sweep ("sum", "average", "weighted", "heaviest"), by shape and device.
+        """Block sizes for a sweep ("sum", "average", "entropy", "weighted", "heaviest"), by shape and device.
 
         On CPU a block of weights stays in a core's L2 cache. Elsewhere a block must be large enough to fill the device.
         """
         if self.platform != "cpu":
             queries, atoms = 16384, 256
         elif dimension > DIRECT_DIMENSIONS:
-            queries, atoms = (512, 256) if sweep == "weighted" else (1024, 64)
+            sizes = {"average": (1024, 128), "weighted": (512, 256)}
+            queries, atoms = sizes.get(sweep, (1024, 64))
         else:
-            queries, atoms = {"average": (1024, 128), "weighted": (512, 256)}.get(sweep, (2048, 32))
+            sizes = {"average": (1024, 128), "entropy": (2048, 64), "weighted": (512, 256)}
+            queries, atoms = sizes.get(sweep, (2048, 32))
         if self.platform == "cpu" and itemsize == 8:
             queries //= 2
         if sweep == "heaviest":

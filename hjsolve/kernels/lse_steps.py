@@ -8,7 +8,7 @@ subexpression would be written to memory, which costs more. Other devices get wh
 
 from collections.abc import Callable, Iterable
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -72,7 +72,7 @@ class Tile(NamedTuple):
         return exp2_below_zero(s) if self.unrolled else jnp.exp2(s)
 
 
-def fold(join: Callable[[Array, Array], Array], rows: Iterable[Array], start: Array) -> Array:
+def fold(join: Callable[[Array, Any], Array], rows: Iterable[Any], start: Array) -> Array:
     """`rows` joined to `start` one after the other, by at most `UNROLL` in one compiled loop."""
     for number, row in enumerate(rows):
         start = jax.lax.optimization_barrier(start) if number and number % UNROLL == 0 else start
@@ -129,7 +129,7 @@ def sum_with_entropy(state: SumsAndEntropy, tile: Tile, columns: Float[Array, "A
         none = jnp.zeros_like(new)
         far_sum = fold(lambda t, w: t + jnp.where(w >= 0.5, 0.0, w), weights, none)
         pairs = zip(weights, tile.rows(new), strict=True)
-        deficit = reduce(lambda t, pair: t - pair[0] * pair[1], pairs, none)
+        deficit = fold(lambda t, pair: t - pair[0] * pair[1], pairs, none)
     else:
         far_sum = jnp.sum(jnp.where(weights >= 0.5, 0.0, weights), axis=0)
         deficit = -jnp.sum(weights * scores, axis=0)

@@ -22,7 +22,7 @@ class Control(NamedTuple):
     best: Callable[[Point], Array]
 
 
-def control_form(hamiltonian: Proximable, d: int) -> Control:
+def control_form(hamiltonian: Proximable | Polyhedral, d: int) -> Control:
     """The velocity itself at the cost L(v); for `Polyhedral` the shares of its K slopes, at the cost −λ·b."""
     nowhere = jnp.zeros(d)
     if isinstance(hamiltonian, Polyhedral):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from ...checks import check_range, counts, require
 from ...problem import Problem
+from ...problem.hamiltonians import Polyhedral
 from ...problem.hamiltonians.base import AbstractHamiltonian, Proximable
 from ...problem.hopf_cole import check_periodic_data, on_domain
 from ...problem.initials import Atoms
@@ -16,7 +17,7 @@ from ...typing import Array, Float, Function, Point, Points, PRNGKeyArray, Scala
 from ..base import AbstractRepresentation, Evaluation
 from .control import Control, control_form
 from .inviscid import default_tolerance, poison, require_inviscid, value_and_slope
-from .kinks import MOST_CONTROLS, compass, hull_certificate
+from .kinks import MOST_CONTROLS, compass, descend
 from .lowest_atom import lowest_atom
 from .panoc import Minimum, panoc
 from .starts import map_blocks, sampled_reach, spread
@@ -92,7 +93,7 @@ class HopfLax(AbstractRepresentation):
         require_inviscid(problem, "HopfLax")
         hamiltonian = problem.hamiltonian
         require(
-            isinstance(hamiltonian, Proximable),
+            isinstance(hamiltonian, Proximable | Polyhedral),
             f"HopfLax needs a convex `hamiltonian` of p alone: Quadratic, Power, Eikonal, Norm, Polyhedral or "
             f"ConvexSeparable; got {type(hamiltonian).__name__}. For convex data and any H(p) use Hopf; for H that "
             "depends on t or x use Characteristics or hj.methods.grid.FiniteDifference.",
@@ -164,7 +165,7 @@ class HopfLax(AbstractRepresentation):
             rough = results.gap > self._tolerance(results.u) * (1 + jnp.abs(results.u))
 
             def polish() -> _Found:
-                polished = jax.vmap(lambda x, r: _at_kink(control, data, t, x, r))(xs, results)
+                polished = jax.vmap(lambda x, r: _at_kink(control, data, t, x, r, self._tolerance(x)))(xs, results)
                 return jax.tree.map(
                     lambda new, old: jnp.where(rough.reshape((-1,) + (1,) * (new.ndim - 1)), new, old),
                     polished,
@@ -202,7 +203,7 @@ class HopfLax(AbstractRepresentation):
 
 def _control(problem: Problem) -> Control:
     hamiltonian = problem.hamiltonian
-    assert isinstance(hamiltonian, Proximable)
+    assert isinstance(hamiltonian, Proximable | Polyhedral)
     return control_form(hamiltonian, problem.dimension)
 
 
@@ -222,14 +223,13 @@ def _height(control: Control, objective: Function, a: Array, step: Scalar) -> Sc
     return objective(z)[0] + cost
 
 
-def _at_kink(control: Control, data: Function, t: Scalar, x: Point, found: _Found) -> _Found:
-    """The search taken on without gradients, from where it stopped at a kink of g."""
+def _at_kink(control: Control, data: Function, t: Scalar, x: Point, found: _Found, tolerance: Scalar) -> _Found:
+    """The search taken on for kinks of g, from where it stopped."""
     objective = _objective(control, data, t, x)
     one = jnp.ones((), x.dtype)
     a = compass(lambda a: _height(control, objective, a, one), found.a, 0.25 * (1 + jnp.max(jnp.abs(found.a))))
-    z, cost = control.proximal(a, one)
-    p, gap = hull_certificate(control, data, x, t, z, cost)
-    return found._replace(a=z, v=control.steer(z), u=t * (objective(z)[0] + cost), p=p, gap=t * gap)
+    end = descend(control, data, x, t, a, 0.5 * tolerance * (1 + jnp.abs(found.u)) / t)
+    return found._replace(a=end.z, v=control.steer(end.z), u=t * end.value, p=end.p, gap=t * end.gap)
 
 
 def _envelope(hamiltonian: AbstractHamiltonian, g: Function, t: Scalar, points: Points, found: _Found) -> Array:

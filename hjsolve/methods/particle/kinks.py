@@ -1,6 +1,7 @@
-"""Minima at kinks, where gradients do not vanish: search without them, and certify by a hull of those nearby."""
+"""Minima at kinks, where gradients do not vanish: searches without them, and along hulls of those nearby."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,11 @@ MOST_CONTROLS = 6
 _ROUNDS = 240
 _HULL = 24
 """Gradients per dimension."""
+_DESCENTS = 80
+_FIRST_RADIUS = 1e-2
+_SHRINKING = 10.0
+_TRUSTED = 1e-8
+"""Radii, relative to the size of x and y: gradients are first sampled within the first, and the last certify."""
 _HULL_ITERATIONS = 2000
 
 
@@ -41,10 +47,70 @@ def compass(objective: Callable[[Array], Scalar], start: Array, radius: Scalar) 
     return jax.lax.scan(search, (start, objective(start), radius), frames)[0][0]
 
 
-def hull_certificate(
-    control: Control, data: Callable[[Point], tuple[Scalar, Point]], x: Point, t: Scalar, z: Array, cost: Scalar
-) -> tuple[Point, Scalar]:
-    """A subgradient p at y = x − tBz from the gradients around y, and the gap it certifies for u, over t.
+class Certified(NamedTuple):
+    """The control z of the minimum, (f + ℓ)(z), a subgradient p of the data there, and the gap that p certifies."""
+
+    z: Array
+    value: Scalar
+    p: Point
+    gap: Scalar
+
+
+def descend(
+    control: Control,
+    data: Callable[[Point], tuple[Scalar, Point]],
+    x: Point,
+    t: Scalar,
+    start: Array,
+    tolerance: Scalar,
+) -> Certified:
+    """Gradient sampling from a = `start`, z = prox(a), until gradients near y = x − tBz certify z within `tolerance`.
+
+    Where they do not, they show the way down: with p the average of gradients within a radius of y that comes nearest
+    to certifying z, prox(z + Bᵀp) lies lower, unless the radius is too large. It shrinks where nothing on the way is
+    lower. Source: Burke, Lewis & Overton 2005, doi:10.1137/030601296.
+    """
+    one = jnp.ones((), x.dtype)
+    eps = jnp.finfo(x.dtype).eps
+    shares = jnp.asarray(0.5 ** np.arange(-2.0, 24.0), x.dtype)
+
+    def height(a: Array) -> Scalar:
+        z, cost = control.proximal(a, one)
+        return data(x - t * control.steer(z))[0] / t + cost
+
+    def unfinished(carry: tuple[Array, Point, Scalar, Scalar, Array]) -> Array:
+        _, _, gap, radius, count = carry
+        return ~((gap <= tolerance) & (radius <= _TRUSTED)) & (radius > eps / 8) & (count < _DESCENTS)
+
+    def body(carry: tuple[Array, Point, Scalar, Scalar, Array]) -> tuple[Array, Point, Scalar, Scalar, Array]:
+        a, _, _, radius, count = carry
+        z, cost = control.proximal(a, one)
+        p, eta, gap = _certificate(control, data, x, t, z, cost, jnp.where(count == 0, 8 * eps, radius))
+        trials = a + shares[:, None] * (z + eta - a)
+        heights = jax.vmap(height)(trials)
+        best = jnp.argmin(heights)
+        lower = (heights[best] < height(a)) & (count > 0)
+        held = (gap <= tolerance) & (count == 0)
+        a = jnp.where(lower, trials[best], a)
+        radius = jnp.where(lower | (count == 0), radius, radius / _SHRINKING)
+        return a, p, gap, jnp.where(held, 8 * eps, radius), count + 1
+
+    first = jnp.asarray(_FIRST_RADIUS, x.dtype)
+    carry = (start, jnp.zeros_like(x), one * jnp.inf, first, jnp.zeros((), int))
+    a, p, gap, _, _ = jax.lax.while_loop(unfinished, body, carry)
+    return Certified(control.proximal(a, one)[0], height(a), p, gap)
+
+
+def _certificate(
+    control: Control,
+    data: Callable[[Point], tuple[Scalar, Point]],
+    x: Point,
+    t: Scalar,
+    z: Array,
+    cost: Scalar,
+    radius: Scalar,
+) -> tuple[Point, Array, Scalar]:
+    """A subgradient p at y = x − tBz from the gradients around y, Bᵀp, and the gap it certifies for u, over t.
 
     The tangent planes g_i + p_i·(y' − y_i) of convex g bound it from below, hence so do their averages: with weights
     λ, u >= Σλ_i (g_i − p_i·y_i) + p·x − tH(p), p = Σλ_i p_i. The λ that lift that bound, with H smoothed, are found by
@@ -58,8 +124,7 @@ def hull_certificate(
     offsets = offsets / np.linalg.norm(offsets, axis=1, keepdims=True)
     around = jnp.asarray(np.concatenate([offsets, np.eye(d), -np.eye(d)]), x.dtype)
     eps = jnp.finfo(x.dtype).eps
-    radius = 8 * eps * (1 + jnp.max(jnp.abs(x)) + t * jnp.max(jnp.abs(v)))
-    places = y + radius * around
+    places = y + radius * (1 + jnp.max(jnp.abs(x)) + t * jnp.max(jnp.abs(v))) * around
     heights, slopes = jax.vmap(data)(places)
     here = data(y)[0]
     # how far each plane lies below g at y, over t
@@ -90,5 +155,5 @@ def hull_certificate(
     start = (jnp.full(count, 1 / count, x.dtype), one * jnp.inf, jnp.zeros((), int))
     weights = jax.lax.while_loop(unfinished, shift, start)[0]
     p = weights @ slopes
-    gap = cost + control.conjugate(pull(p)[0]) - jnp.sum(p * v) + jnp.sum(weights * drops)
-    return p, gap
+    eta = pull(p)[0]
+    return p, eta, cost + control.conjugate(eta) - jnp.sum(p * v) + jnp.sum(weights * drops)

@@ -13,8 +13,7 @@ from ...problem import Problem
 from ...problem.hopf_cole import on_domain, parameters
 from ...typing import Array, Float, Function, Point, Points, Scalar
 
-_ROUNDS = 60
-_NEWTON_STEPS = 60
+_NEWTON_STEPS = 40
 _FULL_COMPASS = 3
 """Largest dimension in which compass search tries all 3^d neighbours; beyond it the 2d along the axes."""
 
@@ -87,7 +86,7 @@ def newton(g: Callable[[Point], Scalar], x: Points, y: Points, scale: Scalar) ->
     return y, local
 
 
-def refine_minimum(energy: Function, y: Points, spacing: Array) -> Points:
+def refine_minimum(energy: Function, y: Points, spacing: Array, rounds: int = 60) -> Points:
     """Minimisers near `y` `[m, d]` of `energy(y [m, d]) -> [m]`, from a search radius of `spacing` `[d]` or `[m, d]`.
 
     Compass search over the 3^d neighbours (the 2d along the axes beyond d = 3), without derivatives, so right at
@@ -114,7 +113,7 @@ def refine_minimum(energy: Function, y: Points, spacing: Array) -> Points:
         return found, lowest, jnp.where(lowest < best, radius, radius / 2)
 
     start = (y, energy(y), jnp.ones(y.shape[0], y.dtype))
-    return jax.lax.stop_gradient(jax.lax.fori_loop(0, _ROUNDS, improve, start)[0])
+    return jax.lax.stop_gradient(jax.lax.fori_loop(0, rounds, improve, start)[0])
 
 
 def lowest_entries(values: Float[Array, "m n"], allowed: Array, count: int) -> tuple[Array, Array]:

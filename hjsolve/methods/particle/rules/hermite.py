@@ -20,10 +20,12 @@ from .base import AbstractRule, data, frozen, hulls, noise, over_blocks
 from .local_box import on_local_box, order_change
 from .modes import Modes, Starts, find_modes, find_starts, grid_of_starts, squared_distance
 
-_ORDERS = {2: (24, 16), 3: (14, 10), 4: (10, 7), 5: (8, 6)}
-_ACCEPTED = 1e-8
+_ORDERS = {2: (20, 14), 3: (14, 10), 4: (10, 7), 5: (8, 6)}
+_ACCEPTED = 1e-7
 """Change between the two orders up to which Gauss-Hermite is kept; the finer one is far better than the change."""
 _LARGEST_CHANGE = 1e-3
+_STARTED, _POLISHED = 16, 64
+"""Queries at a time, in the caches' interest."""
 _BLOCK = 2**16
 """Nodes of all queries in a block: 1 MB in float64 for d = 2."""
 _LEAST_WEIGHT = 1e-18
@@ -33,20 +35,20 @@ class GaussHermite(AbstractRule):
     """Σ_k ∫ q_k f / Σ_l q_l, each q_k Laplace's Gaussian at a local minimiser of E(y) = g(y) + |x−y|²/(4ct).
 
     f = e^{−cE/ε}; q_k has the mass, mean and covariance (ε/c)(D²E)⁻¹ of f at its minimiser, and each term is a tensor
-    Gauss-Hermite rule in its standardised variable (24, 14, 10, 8 nodes an axis for d = 2, 3, 4, 5). Exact for a
+    Gauss-Hermite rule in its standardised variable (20, 14, 10, 8 nodes an axis for d = 2, 3, 4, 5). Exact for a
     mixture of Gaussians of one covariance, so for travelling multi-shocks at any ε, and the better the smaller ε.
-    Minimisers are found for each query by damped Newton's method from the 8 lowest local minima on a grid of the box
-    that u depends on (65², 21³, 9⁴, 7⁵ nodes), so that modes closer than its spacing can be missed.
+    Minimisers are found for each query by damped Newton's method from twelve starts (see `find_starts`), by a grid of
+    the box that u depends on (49², 21³, 9⁴, 7⁵ nodes); modes much closer than its spacing can be missed.
 
-    A second, lower order (16, 10, 7, 6) checks each query. Where they differ by more than 1e-8 (large ε with waves in
+    A second, lower order (14, 10, 7, 6) checks each query. Where they differ by more than 1e-7 (large ε with waves in
     g, degenerate minimisers, kinks) tensor rules on the query's own box {E < min E + 42ε/c} are taken if their own
     check is better: the trapezoid rule or, for d = 2 and 3, panels of Gauss-Legendre nodes split at its minimiser.
     `stats["order_change"]` is the worst relative change of e^{−cu/ε} between the orders of the rule taken (0 where
     rounding hides it); above 1e-3 the result is `RESULTS.under_resolved`. ε = 0 is the lowest minimiser, by Newton's
     method and, for kinks, compass search.
 
-    Cost a query: about 60 Newton steps and 576 (d = 2), 2744, 10⁴, 3·10⁴ evaluations of g a mode, and 12100 (d = 2),
-    10⁵, 3·10⁵, 5·10⁵ where it falls back; memory 2^16 nodes at a time.
+    Cost a query: 12 Newton iterations and 600 (d = 2), 3700, 12400, 40500 evaluations of g a mode, and 13000 (d = 2),
+    10⁵, 8·10⁵, 10⁶ where it falls back (twice that at kinks for d = 2, 3); memory 2^16 nodes at a time.
     Source: Liu & Pierce 1994, doi:10.1093/biomet/81.3.624 (Gauss-Hermite at the mode); Owen & Zhou 2000,
     doi:10.1080/01621459.2000.10473909 (the balance weights q_k/Σ q_l).
     """
@@ -69,16 +71,18 @@ class GaussHermite(AbstractRule):
         starts = grid_of_starts(problem, frozen(t), low, high)
         time, reach, width = frozen((t, 2 * c * t, jnp.sqrt(2 * epsilon * t)))
 
-        def search(x: Points, index: Array) -> Modes:
-            return find_modes(problem, time, x, find_starts(starts, x, index, reach, width))
+        def start(x: Points, index: Array) -> Array:
+            return find_starts(starts, x, index, reach, width)
 
-        modes: Modes = frozen(over_blocks(search, 64, frozen(points), which))
+        x = frozen(points)
+        found = over_blocks(start, _STARTED, x, which)
+        modes: Modes = frozen(over_blocks(lambda x, y: find_modes(problem, time, x, y), _POLISHED, x, found))
 
         def viscous() -> tuple[Array, Array, Array]:
             return _viscous(problem, t, points, modes, starts, which)
 
         def inviscid() -> tuple[Array, Array, Array]:
-            u, slope = over_blocks(partial(_lowest, problem, t), 64, points, modes.y, starts.spacing[which])
+            u, slope = over_blocks(partial(_lowest, problem, t), _POLISHED, points, modes.y, starts.spacing[which])
             return u, slope, jnp.zeros_like(u)
 
         u, slope, change = jax.lax.cond(epsilon > 0, viscous, inviscid)
@@ -113,8 +117,11 @@ def _viscous(
     def check(
         x: Array, modes: Modes, index: Array, floor: Array, found: tuple[Array, Array, Array]
     ) -> tuple[Array, Array, Array]:
+        enough = jnp.maximum(_ACCEPTED, floor)
+
         def again() -> tuple[Array, Array, Array]:
-            log_w, offset, change = on_local_box(problem, t, x, modes, jax.tree.map(lambda a: a[index], grid))
+            own = jax.tree.map(lambda a: a[index], grid)
+            log_w, offset, change = on_local_box(problem, t, x, modes, own, enough)
             better = change < found[2]
             return jax.tree.map(lambda a, b: jnp.where(better, a, b), (log_w, offset, change), found)
 

@@ -13,9 +13,10 @@ from ....typing import Array, Float, Points, Scalar
 from ..minimiser import lowest_entries, polished
 from .base import data, frozen
 
-_GRID = {2: 65, 3: 21, 4: 9, 5: 7}
+_GRID = {2: 49, 3: 21, 4: 9, 5: 7}
 FROM_GRID = 6
-FROM_TANGENTS = 8
+FROM_TANGENTS = 6
+KEPT = 8
 _NEGLIGIBLE = 42.0
 """−log of the largest relative weight that may be left out: e^−42 = 6e-19."""
 _SAME = 1.0
@@ -35,9 +36,9 @@ class Starts(eqx.Module):
 
 
 class Modes(eqx.Module):
-    """Gaussians at minima `y` `[m, k, d]` in order of `energy` `[m, k]`; `factor` L `[m, k, d, d]`, L Lᵀ = D²E.
+    """Gaussians at the 8 lowest minima `y` `[m, k, d]`, those under `active` `[m, k]` first, in order of `energy`.
 
-    The covariance is (ε/c)(L Lᵀ)⁻¹. Only those under `active` `[m, k]` count.
+    `factor` L `[m, k, d, d]`, L Lᵀ = D²E: the covariance is (ε/c)(L Lᵀ)⁻¹.
     """
 
     y: Float[Array, "m k d"]
@@ -64,26 +65,33 @@ def grid_of_starts(problem: Problem, t: Scalar, low: Array, high: Array) -> Star
 
 
 def find_starts(starts: Starts, x: Points, which: Array, reach: Scalar, width: Scalar) -> Float[Array, "m k d"]:
-    """Fourteen starts for each query; `reach` is 2ct, `width` the kernel's √(2εt).
+    """Twelve starts for each query; `reach` is 2ct, `width` the kernel's √(2εt).
 
-    Six are the lowest local minima of E on the grid (the lowest node in place of missing ones). Eight are minimisers of
+    Six are the lowest local minima of E on the grid (the lowest node in place of missing ones). Six are minimisers of
     E with g replaced by its tangent at a node, x − 2ct∇g, those of lowest energy that lie apart: they hit the modes of
     data that are locally linear, however narrow.
     """
-    y, g, slope = starts.y[which], starts.g[which], starts.slope[which]
-    energies = g + jnp.sum((x[:, None, :] - y) ** 2, axis=2) / (2 * reach)
+
+    def of(table: Array) -> Array:
+        """Each query's own grid; a selection, which is never stored, in place of a gather."""
+        return jnp.where(which.reshape((-1,) + (1,) * (table.ndim - 1)) > 0, table[1], table[0])
+
+    away = sum((x[:, None, k] - of(starts.y[..., k])) ** 2 for k in range(x.shape[1]))
+    energies = of(starts.g) + away / (2 * reach)
     index, found = lowest_entries(energies, _local_minima(energies, x.shape[1]), FROM_GRID)
     index = jnp.where(found, index, index[:, :1])
-    from_grid = jnp.take_along_axis(y, index[:, :, None], axis=1)
-    aims = x[:, None, :] - reach * slope
-    bound = g + jnp.sum(slope * (x[:, None, :] - y), axis=2) - reach / 2 * jnp.sum(slope**2, axis=2)
-    apart = jnp.maximum(0.1 * starts.spacing[which], 0.5 * width)
+    from_grid = starts.y[which[:, None], index]
+    # the lowest energy of the tangent at a node, E(x − 2ct∇g): affine in x
+    offset = starts.g - jnp.sum(starts.slope * (starts.y + reach / 2 * starts.slope), axis=2)
+    bound = of(offset) + sum(of(starts.slope[..., k]) * x[:, None, k] for k in range(x.shape[1]))
+    apart = jnp.maximum(0.1 * starts.spacing[which], 0.5 * width) / reach
 
     def aim(left: Array, _: None) -> tuple[Array, Array]:
-        best = jnp.argmin(left, axis=1)
-        place = jnp.take_along_axis(aims, best[:, None, None], axis=1)
-        near = jnp.all(jnp.abs(aims - place) <= apart[:, None, :], axis=2)
-        return jnp.where(near, jnp.inf, left), place[:, 0]
+        slope = starts.slope[which, jnp.argmin(left, axis=1)]
+        near = jnp.ones(left.shape, bool)
+        for k in range(x.shape[1]):
+            near = near & (jnp.abs(of(starts.slope[..., k]) - slope[:, None, k]) <= apart[:, None, k])
+        return jnp.where(near, jnp.inf, left), x - reach * slope
 
     _, from_tangents = jax.lax.scan(aim, bound, None, length=FROM_TANGENTS)
     return jnp.concatenate([from_grid, jnp.swapaxes(from_tangents, 0, 1)], axis=1)
@@ -119,7 +127,9 @@ def find_modes(problem: Problem, t: Scalar, x: Points, starts: Float[Array, "m k
     earlier = jnp.arange(k)[:, None] < jnp.arange(k)[None, :]
     repeated = jnp.any((apart < _SAME) & earlier, axis=1)
     active = ~repeated & (kappa * (energy - energy[:, :1]) <= _NEGLIGIBLE)
-    return Modes(y, energy, factor, active)
+    first = jnp.argsort(~active, axis=1)[:, :KEPT]
+    modes = Modes(y, energy, factor, active)
+    return jax.tree.map(lambda a: jnp.take_along_axis(a, first.reshape(m, -1, *(1,) * (a.ndim - 2)), axis=1), modes)
 
 
 def squared_distance(factor: Float[Array, "m k d d"], offset: Float[Array, "m k n d"]) -> Float[Array, "m k n"]:
