@@ -89,20 +89,22 @@ def _absorb(
     state: State, x: list[Array], y: list[Array], b: Array, values: list[Array], *, form: str, online: bool
 ) -> State:
     """The state after one more tile: queries are rows `[1, Q]`, atoms columns `[A, 1]`."""
+    bias = b if online else b - state.highest
     if form == "product":
-        scores = reduce(lambda s, p: s + p[0] * p[1], zip(x, y, strict=True), b - state.highest)
+        scores = reduce(lambda s, p: s + p[0] * p[1], zip(x, y, strict=True), bias)
     else:
-        scores = reduce(lambda s, p: s - (p[0] - p[1]) ** 2, zip(x, y, strict=True), b - state.highest)
+        scores = reduce(lambda s, p: s - (p[0] - p[1]) ** 2, zip(x, y, strict=True), bias)
+
+    def row(table: Array) -> Array:
+        return jnp.sum(table, axis=0, keepdims=True)
+
     if not online:
         weights = jnp.exp2(jnp.minimum(scores, 0.0))
-        sums = (s + jnp.sum(weights * v, axis=0, keepdims=True) for s, v in zip(state.sums, values, strict=True))
-        return State(state.highest, state.total, tuple(sums))
-    rise = jnp.maximum(jnp.max(scores, axis=0, keepdims=True), 0.0)
-    weights, shrink = jnp.exp2(scores - rise), jnp.exp2(-rise)
-    total = state.total * shrink + jnp.sum(weights, axis=0, keepdims=True)
-    pairs = zip(state.sums, values, strict=True)
-    sums = (s * shrink + jnp.sum(weights * v, axis=0, keepdims=True) for s, v in pairs)
-    return State(state.highest + rise, total, tuple(sums))
+        return state._replace(sums=tuple(s + row(weights * v) for s, v in zip(state.sums, values, strict=True)))
+    highest = jnp.maximum(state.highest, jnp.max(scores, axis=0, keepdims=True))
+    weights, shrink = jnp.exp2(scores - highest), jnp.exp2(state.highest - highest)
+    sums = tuple(s * shrink + row(weights * v) for s, v in zip(state.sums, values, strict=True))
+    return State(highest, state.total * shrink + row(weights), sums)
 
 
 def _on_gpu(arrays: Any, shape: Any, absorb: Any, queries: int, atoms: int, interpret: bool) -> Array:

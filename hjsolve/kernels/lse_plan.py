@@ -70,16 +70,22 @@ def make_plan(
     require(backend in BACKENDS, f"`backend` must be among {', '.join(BACKENDS)}; got {backend!r}.")
     for name, size in (("queries_per_block", queries), ("atoms_per_block", atoms)):
         require(size is None or size >= 1, f"`{name}` must be >= 1; got {size}. Leave it out to follow the device.")
-    platforms = [p for a in arrays if not isinstance(a, jax.core.Tracer) for p in {d.platform for d in a.devices()}]
+    arrays = tuple(arrays)
+    platforms = [device.platform for a in arrays if isinstance(a, jax.Array) for device in _devices(a)]
     platform = platforms[0] if platforms else jax.default_backend()
     if backend == "auto":
-        backend = "blocked" if platform == "cpu" else "pallas"
+        double = any(a.dtype.itemsize == 8 for a in arrays)
+        backend = "pallas" if platform == "gpu" or (platform == "tpu" and not double) else "blocked"
     require(
         backend != "pallas" or platform != "cpu" or interpret,
         "`backend` = 'pallas' needs a GPU or a TPU; the arrays are on a CPU. Use 'blocked', or `interpret` = True to "
         "check the Pallas kernels slowly.",
     )
     return Plan(backend, platform, queries, atoms, interpret)
+
+
+def _devices(array: Array) -> Iterable[jax.Device]:
+    return () if isinstance(array, jax.core.Tracer) else array.devices()
 
 
 @cache

@@ -11,14 +11,14 @@ from hjsolve.study.table import Table
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
-    keys = ["dimension=20", "steps=50", "batch=32", "time_steps=4", "samples=4096", f"out={out}", "name=small"]
+    keys = ["dimension=30", "steps=50", "batch=32", "time_steps=4", "samples=16384", f"out={out}", "name=small"]
     return Table.read(run(registry.configure("bsde", keys)))
 
 
 def test_every_equation_is_solved_by_what_can_solve_it(table):
     methods = table.column("method")
     assert (methods == "DeepBSDE").sum() == 6
-    assert (methods == "FeynmanKac").sum() == 4
+    assert (methods == "FeynmanKac").sum() == 3
     assert np.isfinite(table.column("u(1, 0)").astype(float)).all()
 
 

@@ -1,3 +1,5 @@
+"""The sweeps over bare arrays: values, derivatives to second order, precision, memory."""
+
 import functools
 import json
 import subprocess
@@ -11,9 +13,12 @@ import pytest
 from helpers import dense_scores
 from scipy.special import logsumexp
 
-from hjsolve.kernels import lse
+from hjsolve.kernels.gibbs import gibbs
+from hjsolve.kernels.lse import gibbs_average, log_sum_exp, lowest_energy
+from hjsolve.kernels.lse_plan import Plan
 
-BLOCKS = (lse._QUERY_BLOCK, lse._ATOM_BLOCK)
+SMALL = Plan("blocked", "cpu", queries=16, atoms=8)
+"""Blocks that small problems fill and overflow."""
 
 
 def cloud(m: int, n: int, d: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -21,30 +26,40 @@ def cloud(m: int, n: int, d: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray
     return rng.normal(size=(m, d)), rng.normal(size=(n, d)), 3 * rng.normal(size=n)
 
 
-def dense(x, y, b, kappa):
-    """The whole table at once, differentiable: the plain statement of what the kernel computes."""
-    return jax.nn.logsumexp(b[None, :] - kappa * jnp.sum((x[:, None] - y[None]) ** 2, axis=-1), axis=1)
+def dense(x, y, b, kappa, values, form="distance"):
+    """The whole table at once, differentiable: the plain statement of what the kernels compute."""
+    s = b + x @ y.T if form == "product" else b - kappa * jnp.sum((x[:, None] - y) ** 2, axis=-1)
+    lse = jax.nn.logsumexp(s, axis=1)
+    weights = jnp.exp(s - lse[:, None])
+    return lse, weights @ values, -jnp.sum(weights * (s - lse[:, None]), axis=1)
+
+
+def blocked(x, y, b, kappa, values, form="distance", entropy=True):
+    return gibbs(x, y, b, kappa, values, plan=SMALL, form=form, entropy=entropy)
 
 
 @pytest.mark.parametrize(
     ("d", "m", "n"),
-    [(1, 1, 1), (9, 1, 1), (3, 1, 700), (3, 300, 1), (1, 513, 1030), (8, 257, 513), (9, 257, 513), (40, 513, 1030)],
+    [(1, 1, 1), (9, 1, 1), (3, 1, 700), (3, 300, 1), (1, 2049, 130), (8, 257, 513), (9, 257, 513), (40, 1030, 513)],
 )
 def test_forward_equals_scipy(d: int, m: int, n: int) -> None:
     x, y, b = cloud(m, n, d)
-    computed = np.asarray(jax.jit(lse.log_sum_exp)(x, y, b, 0.7))
+    computed = np.asarray(jax.jit(log_sum_exp)(x, y, b, 0.7))
     # round-off of scores of size ~κ|x−y|² <= 0.7·2·40·3: a few tens of ulp of 150
     np.testing.assert_allclose(computed, logsumexp(dense_scores(x, y, b, 0.7), axis=1), rtol=0, atol=2e-13)
 
 
+@pytest.mark.parametrize("form", ["distance", "product"])
 @pytest.mark.parametrize("d", [2, 12])
-def test_average_equals_numpy(d: int) -> None:
-    x, y, b = cloud(300, 600, d)
-    values = np.random.default_rng(1).normal(size=(600, 3))
-    scores = dense_scores(x, y, b, 0.4)
-    pi = np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
-    computed = lse.gibbs_average(x, y, b, 0.4, values)[1]
-    np.testing.assert_allclose(computed, pi @ values, rtol=0, atol=1e-13)  # a convex combination of numbers <= 4
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_unrolled_and_whole_blocks_equal_the_table(d: int, form: str, platform: str) -> None:
+    """`platform` chooses between the unrolled steps of a CPU and the reductions of other devices; both run anywhere."""
+    x, y, b = cloud(37, 45, d)
+    values = np.random.default_rng(1).normal(size=(45, 3))
+    plan = SMALL._replace(platform=platform)
+    found = jax.jit(lambda *a: gibbs(*a, plan=plan, form=form, entropy=True))(x, y, b, np.asarray(0.4), values)
+    for f, e in zip(found, dense(x, y, b, 0.4, values, form), strict=True):
+        np.testing.assert_allclose(f, e, rtol=0, atol=1e-13)  # scores <= 50, averages of numbers <= 4
 
 
 @pytest.mark.parametrize("epsilon", [1e-6, 1e-3, 1e3])
@@ -52,22 +67,25 @@ def test_no_overflow_at_extreme_temperatures(epsilon: float) -> None:
     x, y, _ = cloud(300, 600, 2)
     g = np.random.default_rng(2).uniform(-1e4, 1e4, size=600)
     b, kappa = -g / epsilon, 1 / (4 * epsilon)
-    f = lambda *args: lse.log_sum_exp(*args).sum()
+    f = lambda *args: log_sum_exp(*args).sum()
     computed, gradients = jax.jit(jax.value_and_grad(f, argnums=(0, 1, 2, 3)))(x, y, b, kappa)
     expected = logsumexp(dense_scores(x, y, b, kappa), axis=1).sum()
     assert abs(computed - expected) <= 1e-13 * abs(expected)  # a sum of 300 numbers of size osc/ε
     assert all(np.isfinite(a).all() for a in gradients)
-    np.testing.assert_allclose(gradients[2].sum(), 300, rtol=1e-12)  # each query's weights sum to 1
+    # each query's weights sum to 1, to an ulp of a score (1e10 at the smallest ε) each
+    np.testing.assert_allclose(gradients[2].sum(), 300, rtol=max(1e-12, 1e-15 * np.abs(b).max()))
 
 
 @pytest.mark.parametrize("d", [1, 9])
-def test_reverse_derivatives_equal_the_dense_ones(d: int) -> None:
-    """Neither number of queries nor of atoms is a multiple of a block; large biases must not reach the padding."""
-    m, n = BLOCKS[0] + 1, BLOCKS[1] + 7
-    x, y, b = cloud(m, n, d)
-    cotangent = np.random.default_rng(3).normal(size=m)
-    mine = jax.jit(jax.grad(lambda *a: lse.log_sum_exp(*a) @ cotangent, argnums=(0, 1, 2, 3)))
-    other = jax.jit(jax.grad(lambda *a: dense(*a) @ cotangent, argnums=(0, 1, 2, 3)))
+def test_large_biases_do_not_reach_the_padding(d: int) -> None:
+    """Neither number of queries nor of atoms is a multiple of a block."""
+    x, y, b = cloud(33, 57, d)
+    cotangent = np.random.default_rng(3).normal(size=33)
+    none = np.zeros((57, 0))
+    mine = jax.jit(
+        jax.grad(lambda *a: blocked(*a, none, entropy=False)[0] @ cotangent, argnums=(0, 1, 2, 3)),
+    )
+    other = jax.jit(jax.grad(lambda *a: dense(*a, none)[0] @ cotangent, argnums=(0, 1, 2, 3)))
     for shift in (-1e5, 0.0, 1e5):
         args = (x, y, b + shift, np.asarray(0.6))
         for found, expected in zip(mine(*args), other(*args), strict=True):
@@ -76,41 +94,56 @@ def test_reverse_derivatives_equal_the_dense_ones(d: int) -> None:
             np.testing.assert_allclose(found, expected, rtol=0, atol=(1e-13 + 1e-15 * abs(shift)) * 10 * scale)
 
 
-def test_forward_derivative_equals_the_dense_one() -> None:
-    x, y, b = cloud(300, 600, 3)
-    tangents = (*cloud(300, 600, 3, seed=5), np.asarray(1.3))
-    args = (x, y, b, np.asarray(0.6))
-    mine = jax.jvp(lse.log_sum_exp, args, tangents)[1]
-    np.testing.assert_allclose(mine, jax.jvp(dense, args, tangents)[1], rtol=0, atol=1e-12)
+def scalar(function, form):
+    """A scalar of all outputs, curved in each."""
+    cotangents = [np.random.default_rng(i).normal(size=s) for i, s in enumerate([(21,), (21, 2), (21,)])]
+
+    def f(x, y, b, kappa, values):
+        found = function(x, y, b, kappa, values, form)
+        return sum(jnp.sum(jnp.sin(o) * c) for o, c in zip(found, cotangents, strict=True))
+
+    return f
 
 
-def test_derivatives_of_the_average() -> None:
-    x, y, b = cloud(259, 515, 2)
-    values = np.random.default_rng(1).normal(size=(515, 2))
+@pytest.mark.parametrize(("d", "form"), [(2, "distance"), (9, "product")])
+def test_derivatives_of_first_and_second_order(d: int, form: str) -> None:
+    """Lse, averages and entropy in all arguments: reverse, forward, and each over reverse, against the dense ones."""
+    x, y, b = cloud(21, 19, d)
+    args = tuple(map(jnp.asarray, (x, y, b, 0.6, np.random.default_rng(1).normal(size=(19, 2)))))
+    kappa = 0.0 if form == "product" else 1.3  # a product knows no κ
+    tangents = (*map(jnp.asarray, cloud(21, 19, d, seed=5)), jnp.asarray(kappa), jnp.ones((19, 2)))
 
-    def plain(x, y, b, kappa, values):
-        return jax.nn.softmax(b[None, :] - kappa * jnp.sum((x[:, None] - y[None]) ** 2, axis=-1), axis=1) @ values
+    def first(function):
+        return jax.grad(scalar(function, form), argnums=(0, 1, 2, 3, 4))
 
-    args = (x, y, b, np.asarray(0.6), values)
-    mine = jax.jit(jax.grad(lambda *a: jnp.sum(lse.gibbs_average(*a)[1] ** 2), argnums=(0, 1, 2, 3, 4)))(*args)
-    other = jax.jit(jax.grad(lambda *a: jnp.sum(plain(*a) ** 2), argnums=(0, 1, 2, 3, 4)))(*args)
-    for a, e in zip(mine, other, strict=True):
-        np.testing.assert_allclose(a, e, rtol=0, atol=1e-12 * max(1, np.abs(e).max()))
+    def along(function):
+        def slope(*a):
+            return sum(jnp.vdot(g, t) for g, t in zip(first(function)(*a), tangents, strict=True))
+
+        return jax.grad(slope, argnums=(0, 1, 2, 3, 4))
+
+    def all_of(function):
+        forward = jax.jvp(lambda *a: function(*a, form), args, tangents)[1]
+        return {
+            "reverse": first(function)(*args),
+            "forward": forward,
+            "forward over reverse": jax.jvp(first(function), args, tangents)[1],
+            "reverse over reverse": along(function)(*args),
+        }
+
+    found, expected = (jax.jit(lambda f=f: all_of(f))() for f in (blocked, dense))
+    for order, gradients in expected.items():
+        for position, (mine, other) in enumerate(zip(found[order], gradients, strict=True)):
+            if form == "product" and position == 3 and order != "forward":
+                continue
+            # second derivatives of scores ~50 are sums of squares of them: up to 1e4, 1e-16 each
+            np.testing.assert_allclose(mine, other, rtol=1e-11, atol=2e-12, err_msg=order)
 
 
-@pytest.mark.parametrize(
-    "hessian",
-    [
-        lambda f: jax.jacfwd(jax.grad(f)),
-        lambda f: jax.jacfwd(jax.jacfwd(f)),
-        lambda f: jax.jacrev(jax.grad(f)),
-    ],
-    ids=["forward over reverse", "forward over forward", "reverse over reverse"],
-)
-def test_second_derivatives_are_the_covariance_of_the_scores_slopes(hessian) -> None:
-    _, y, b = cloud(1, 600, 3)
+def test_forward_over_forward_is_the_covariance_of_the_scores_slopes() -> None:
+    _, y, b = cloud(1, 60, 3)
     kappa, x = 0.6, np.array([0.3, -0.2, 0.1])
-    computed = jax.jit(hessian(lambda z: lse.log_sum_exp(z[None], y, b, kappa)[0]))(x)
+    computed = jax.jit(jax.jacfwd(jax.jacfwd(lambda z: log_sum_exp(z[None], y, b, kappa)[0])))(x)
     scores = dense_scores(x[None], y, b, kappa)[0]
     pi = np.exp(scores - logsumexp(scores))
     slopes = -2 * kappa * (x - y)
@@ -119,28 +152,51 @@ def test_second_derivatives_are_the_covariance_of_the_scores_slopes(hessian) -> 
     np.testing.assert_allclose(computed, expected, rtol=0, atol=1e-12)
 
 
-def test_vmap_equals_a_loop() -> None:
-    x, y, b = cloud(20, 40, 2)
-    kappas = np.array([0.1, 1.0, 10.0])
-    batch = jax.vmap(lambda k: lse.log_sum_exp(x, y, b, k))(kappas)
-    for row, kappa in zip(batch, kappas, strict=True):
-        np.testing.assert_allclose(row, logsumexp(dense_scores(x, y, b, kappa), axis=1), rtol=0, atol=1e-13)
+def test_what_does_not_vary_costs_nothing() -> None:
+    """One sweep for the value, one for its derivative in b; x alone needs no second sweep at all."""
+    args = [jax.ShapeDtypeStruct(s, jnp.float64) for s in ((5, 2), (7, 2), (7,), ())]
+    for argnums, sweeps in (((0,), 1), ((2,), 2), ((0, 1, 2), 2)):
+        text = str(jax.make_jaxpr(jax.grad(lambda *a: log_sum_exp(*a).sum(), argnums=argnums))(*args))
+        assert text.count(" gibbs[") + text.count(" gibbs_weighted_sum[") == sweeps
 
 
-@pytest.mark.parametrize("d", [3, 9])
+@pytest.mark.parametrize(
+    "batched", [(0,), (1,), (3,), (4,), (0, 2)], ids=["queries", "atoms", "kappa", "values", "two"]
+)
+def test_vmap_equals_a_loop_with_its_gradient(batched: tuple[int, ...]) -> None:
+    args = [*cloud(5, 9, 2), np.asarray(0.6), np.random.default_rng(1).normal(size=(9, 2))]
+    for i in batched:
+        args[i] = np.stack([args[i], 1.5 * args[i], -0.5 * args[i] if i != 3 else 2 * args[i]])
+    axes = tuple(0 if i in batched else None for i in range(5))
+    f = jax.value_and_grad(lambda *a: sum(jnp.sum(jnp.sin(o)) for o in gibbs_average(*a)), argnums=(0, 1, 2, 3, 4))
+    found = jax.vmap(f, axes)(*args)
+    for k in range(3):
+        one = f(*(a[k] if i in batched else a for i, a in enumerate(args)))
+        for mine, other in zip(jax.tree.leaves(found), jax.tree.leaves(one), strict=True):
+            np.testing.assert_allclose(mine[k], other, rtol=0, atol=1e-12)
+
+
+def test_points_of_a_batch_join_into_one_sweep() -> None:
+    """A function of one point under vmap becomes one sweep over all points, not one per point."""
+    x, y, b = cloud(50, 30, 2)
+    point = lambda z: log_sum_exp(z[None], y, b, 0.6)[0]
+    assert "scan" not in str(jax.make_jaxpr(jax.vmap(jax.grad(point)))(x))
+    found = jax.vmap(jax.grad(point))(x)
+    np.testing.assert_allclose(found, jax.grad(lambda z: log_sum_exp(z, y, b, 0.6).sum())(x), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("d", [3, 8, 9, 40])
 @pytest.mark.parametrize("offset", [0.0, 100.0])
 def test_float32_error_is_a_few_ulp_of_value_and_energy(d: int, offset: float) -> None:
     x, y, _ = cloud(300, 600, d)
     g, epsilon, t = np.random.default_rng(4).normal(size=600), 1e-3, 1.0
     x, y, g = (a.astype(np.float32) for a in (x + offset, y + offset, g))
-    exact = (a.astype(np.float64) for a in (x, y, g))
-    x64, y64, g64 = exact
+    x64, y64, g64 = (a.astype(np.float64) for a in (x, y, g))
     energies = -dense_scores(x64, y64, -g64, 1 / (4 * t))
     u64 = -epsilon * logsumexp(-energies / epsilon, axis=1)
     with jax.enable_x64(False):
-        u32 = -epsilon * np.asarray(
-            lse.log_sum_exp(x, y, jnp.float32(-1 / epsilon) * g, jnp.float32(1 / (4 * t * epsilon)))
-        ).astype(np.float64)
+        b, kappa = jnp.float32(-1 / epsilon) * g, jnp.float32(1 / (4 * t * epsilon))
+        u32 = -epsilon * np.asarray(log_sum_exp(x, y, b, kappa)).astype(np.float64)
     scale = np.abs(u64) + np.abs(energies).max()
     # centred or differenced, so the offset does not enter; d additions and the expansion's 2|x||y| cost a few ulp each
     assert (np.abs(u32 - u64) <= 8 * np.finfo(np.float32).eps * scale).all()
@@ -149,11 +205,11 @@ def test_float32_error_is_a_few_ulp_of_value_and_energy(d: int, offset: float) -
 @pytest.mark.parametrize("d", [2, 9])
 def test_lowest_energy_equals_numpy_with_its_gradients(d: int) -> None:
     x, y, g = cloud(300, 1030, d)
-    value, atom = lse.lowest_energy(x, y, g, 0.25)
+    value, atom = lowest_energy(x, y, g, 0.25)
     energies = -dense_scores(x, y, -g, 0.25)
     np.testing.assert_allclose(value, energies.min(1), rtol=0, atol=1e-13)
     np.testing.assert_array_equal(atom, y[energies.argmin(1)])
-    gradient = jax.grad(lambda z: lse.lowest_energy(z, y, g, 0.25)[0].sum())(x)
+    gradient = jax.grad(lambda z: lowest_energy(z, y, g, 0.25)[0].sum())(x)
     np.testing.assert_allclose(gradient, 0.5 * (x - y[energies.argmin(1)]), rtol=0, atol=1e-13)
 
 
@@ -162,21 +218,31 @@ def test_lowest_energy_is_exact_far_from_the_origin_in_float32() -> None:
     x, y = x + np.float32(1000), y + np.float32(1000)
     energies = -dense_scores(*(a.astype(np.float64) for a in (x, y, -g)), 0.25)
     with jax.enable_x64(False):
-        value = np.asarray(lse.lowest_energy(x, y, g, 0.25)[0])
+        value = np.asarray(lowest_energy(x, y, g, 0.25)[0])
     assert np.abs(value - energies.min(1)).max() <= 16 * np.finfo(np.float32).eps * np.abs(energies).max()
 
 
+def test_nan_in_a_query_stays_in_its_row_and_nan_in_an_atom_reaches_all() -> None:
+    x, y, b = cloud(5, 40, 2)
+    x[3, 1] = np.nan
+    np.testing.assert_array_equal(np.isnan(log_sum_exp(x, y, b, 0.6)), np.arange(5) == 3)
+    b[7] = np.nan
+    assert np.isnan(log_sum_exp(x, y, b, 0.6)).all()
+
+
 def test_no_table_of_scores_is_ever_made() -> None:
-    """Compiled for 8192 x 8192: the temporaries must stay far below one table (512 MiB in float64)."""
-    n = 8192
-    args = [jax.ShapeDtypeStruct(s, jnp.float64) for s in ((n, 3), (n, 3), (n,), ())]
-    table = 8 * n * n
-    f = lambda *a: lse.log_sum_exp(*a).sum()
-    for function in (lse.log_sum_exp, jax.grad(f, argnums=(0, 1, 2, 3))):
+    """Compiled for 10^6 x 10^4 and for 8192 x 8192 with all derivatives: at most 150 MB beside arguments and results."""
+    f = lambda *a: log_sum_exp(*a).sum()
+    for m, n, function in (
+        (10**6, 10**4, log_sum_exp),
+        (10**6, 10**4, jax.grad(f, argnums=(0, 1, 2, 3))),
+        (8192, 8192, jax.hessian(lambda k, *a: log_sum_exp(*a, k).sum())),
+    ):
+        shapes = [(m, 3), (n, 3), (n,)]
+        shapes = [(), *shapes] if m == n else [*shapes, ()]
+        args = [jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes]
         analysis = jax.jit(function).lower(*args).compile().memory_analysis()
-        assert analysis.temp_size_in_bytes < table / 8
-        shapes = {v.aval.shape for eqn in jax.make_jaxpr(function)(*args).jaxpr.eqns for v in eqn.outvars}
-        assert not any(int(np.prod(s)) >= n * n for s in shapes)
+        assert analysis.temp_size_in_bytes < 150e6
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
@@ -187,7 +253,7 @@ import json
 from pathlib import Path
 import numpy as np
 import jax, jax.numpy as jnp
-from hjsolve.kernels import lse
+from hjsolve.kernels.lse import log_sum_exp
 n = 20_000
 rng = np.random.default_rng(0)
 x, y = (rng.normal(size=(n, 3)).astype(np.float32) for _ in range(2))
@@ -197,8 +263,8 @@ b, kappa = (-g / epsilon).astype(np.float32), np.float32(1 / (4 * epsilon))
 # the high-water mark of this program alone: getrusage's begins with the memory of the process that started it
 peak_mib = lambda: int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 before = peak_mib()
-value = np.asarray(jax.jit(lse.log_sum_exp)(x, y, b, kappa))
-f = jax.jit(jax.grad(lambda *a: lse.log_sum_exp(*a).sum(), argnums=(0, 2)))
+value = np.asarray(jax.jit(log_sum_exp)(x, y, b, kappa))
+f = jax.jit(jax.grad(lambda *a: log_sum_exp(*a).sum(), argnums=(0, 2)))
 dx, db = map(np.asarray, f(x, y, b, kappa))
 peak = peak_mib()
 rows = rng.choice(n, 200, replace=False)
@@ -208,7 +274,7 @@ w = np.exp(s - top)
 expected = top[:, 0] + np.log(w.sum(1))
 slope = -2 * float(kappa) * (x[rows] - (w / w.sum(1, keepdims=True)) @ y)
 print(json.dumps({
-    "peak_mib": peak, "added_mib": peak - before,
+    "added_mib": peak - before,
     "value": float(np.abs(value[rows] - expected).max()), "slope": float(np.abs(dx[rows] - slope).max()),
     "scale": float(np.abs(s).max()), "mass": float(db.astype(float).sum()),
 }))
@@ -216,7 +282,7 @@ print(json.dumps({
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     print(found)
-    assert found["peak_mib"] < 1024
+    assert found["added_mib"] < 300  # the compiler's own memory, mostly: the sweeps take 3 MiB
     eps = np.finfo(np.float32).eps
     # a sum of 20,000 float32 terms of size <= 1, on scores of the given size
     assert found["value"] < 8 * eps * found["scale"]
@@ -232,8 +298,8 @@ def test_large_reductions_are_not_miscompiled(dtype: type) -> None:
     x, y, b = rng.normal(size=(600, d)), rng.normal(size=(n, d)), rng.normal(size=n)
     x, y, b = (a.astype(dtype) for a in (x, y, b))
     with jax.enable_x64(dtype is np.float64):
-        many_atoms = np.asarray(jax.jit(lse.log_sum_exp)(x, y, b, dtype(2.0)))
-        many_queries = np.asarray(jax.jit(lse.log_sum_exp)(y, x, b[:600], dtype(2.0)))
+        many_atoms = np.asarray(jax.jit(log_sum_exp)(x, y, b, dtype(2.0)))
+        many_queries = np.asarray(jax.jit(log_sum_exp)(y, x, b[:600], dtype(2.0)))
     rows = np.arange(0, 600, 60)
     scores = functools.partial(dense_scores, kappa=2.0)
     x, y, b = (a.astype(np.float64) for a in (x, y, b))

@@ -15,7 +15,7 @@ from .forward import at_zero, check_forward, forward_paths, gains, require_train
 
 _PILOT = 4096
 _ANSWERING = 8192
-_AHEAD = 10.0
+_AHEAD = 30.0
 """How much faster Y_0 and the factors of ∇g move than the networks: Adam moves every number by about its rate a step,
 and the few numbers that carry the mean must have arrived long before the networks' rate has decayed."""
 

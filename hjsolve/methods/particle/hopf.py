@@ -20,8 +20,9 @@ from ...problem.initials import Atoms
 from ...results import RESULTS
 from ...typing import Array, Float, Function, Point, Points, PRNGKeyArray, Scalar
 from ..base import AbstractRepresentation, Evaluation
+from .control import Control
 from .inviscid import default_tolerance, poison, require_inviscid
-from .kinks import MOST_CONTROLS, compass
+from .kinks import MOST_CONTROLS, compass, descend
 from .panoc import Minimum, panoc
 from .starts import in_box, map_blocks, spread
 
@@ -32,7 +33,6 @@ _PAIRS = 64
 
 class _Found(NamedTuple):
     y: Points
-    u: Array
     p: Points
     residual: Array
     agreement: Array
@@ -47,7 +47,7 @@ class Hopf(AbstractRepresentation):
 
     Each point runs `starts` ascents (PANOC) from the best of 16 places per start in the domain, widened to the point,
     and keeps the highest. Where H is not convex only the best of the starts is known. In d <= 6 the best is taken
-    on by a search without derivatives, which kinks of H at the maximiser need. `stats`, all `[m]`: `residual`,
+    on by searches that serve kinks of H at the maximiser. `stats`, all `[m]`: `residual`,
     |x − y − t∇H(p)|, which is 0 at a smooth maximiser; `agreement`, the share of starts that reach the same u. In
     d > 6 a residual above √`tolerance`·(1 + |x|) is `RESULTS.not_converged` (default tolerance 4e-11 in float64, 2e-5
     in float32). ∇u = p; u is differentiable once in t, x and all parameters, at the fixed maximiser; second derivatives
@@ -104,9 +104,7 @@ class Hopf(AbstractRepresentation):
         found = jax.lax.stop_gradient(self._maximise(held[0], held[1], held[2], state))
         g, p, y = problem.initial, found.p, found.y
         u = jnp.sum(p * (points - y), axis=1) + jax.vmap(g)(y) - t * problem.hamiltonian(t, points.T, p.T)
-        tolerance = self._tolerance(u)
-        smooth = found.residual <= jnp.sqrt(tolerance) * (1 + jnp.max(jnp.abs(points), axis=1))
-        ended = jnp.all(smooth) | (problem.dimension <= MOST_CONTROLS)
+        ended = jnp.all(self._smooth(found.residual, points)) | (problem.dimension <= MOST_CONTROLS)
         result = RESULTS.where(ended, RESULTS.successful, RESULTS.not_converged)
         stats = {"residual": found.residual, "agreement": found.agreement}
         return Evaluation(poison(problem, u), p, result, stats)
@@ -122,7 +120,27 @@ class Hopf(AbstractRepresentation):
         lower = jnp.minimum(jnp.asarray(problem.domain.lower), jnp.min(points, axis=0))
         upper = jnp.maximum(jnp.asarray(problem.domain.upper), jnp.max(points, axis=0))
         candidates = in_box(state, lower, upper)
-        return map_blocks(jax.vmap(lambda x: self._search(problem, t, x, candidates)), points, self.starts)
+
+        def block(xs: Points) -> _Found:
+            results = jax.vmap(lambda x: self._search(problem, t, x, candidates))(xs)
+            if problem.dimension > MOST_CONTROLS:
+                return results
+            rough = ~self._smooth(results.residual, xs)
+
+            def polish() -> _Found:
+                polished = jax.vmap(lambda x, found: _at_kink(problem, t, x, found))(xs, results)
+                return jax.tree.map(
+                    lambda new, old: jnp.where(rough.reshape((-1,) + (1,) * (new.ndim - 1)), new, old),
+                    polished,
+                    results,
+                )
+
+            return jax.lax.cond(jnp.any(rough), polish, lambda: results)
+
+        return map_blocks(block, points, self.starts)
+
+    def _smooth(self, residual: Array, points: Points) -> Array:
+        return residual <= jnp.sqrt(self._tolerance(residual)) * (1 + jnp.max(jnp.abs(points), axis=1))
 
     def _search(self, problem: Problem, t: Scalar, x: Point, candidates: Points) -> _Found:
         assert not isinstance(problem.initial, Atoms)
@@ -137,23 +155,38 @@ class Hopf(AbstractRepresentation):
         def finished(value: Scalar, gap: Scalar, residual: Array, gradient: Array) -> Array:
             return jnp.max(jnp.abs(residual)) <= precise * (1 + jnp.abs(value))
 
-        def free(a: Array, step: Scalar) -> tuple[Array, Scalar]:
-            return a, jnp.zeros((), x.dtype)
-
         def run(y: Point) -> Minimum:
-            return panoc(jax.value_and_grad(depth), free, _zero, y, finished, self.max_iterations)
+            return panoc(jax.value_and_grad(depth), _free, _zero, y, finished, self.max_iterations)
 
         ends = jax.vmap(run)(begins)
         values = jnp.where(jnp.isfinite(ends.value), ends.value, jnp.inf)
         best = jnp.argmin(values)
         y, u = ends.z[best], -values[best]
         agreement = jnp.mean(-values >= u - jnp.sqrt(tolerance) * (1 + jnp.abs(u)))
-        if problem.dimension <= MOST_CONTROLS:
-            y = compass(depth, y, 1e-2 * (1 + jnp.max(jnp.abs(y))))
-            u = -depth(y)
-        p = jax.grad(problem.initial)(y)
-        residual = jnp.max(jnp.abs(x - y - t * problem.hamiltonian.velocity(t, x, p)))
-        return _Found(y, u, p, residual, agreement)
+        return _at(problem, t, x, y, agreement)
+
+
+def _at(problem: Problem, t: Scalar, x: Point, y: Point, agreement: Scalar) -> _Found:
+    assert not isinstance(problem.initial, Atoms)
+    p = jax.grad(problem.initial)(y)
+    residual = jnp.max(jnp.abs(x - y - t * problem.hamiltonian.velocity(t, x, p)))
+    return _Found(y, p, residual, agreement)
+
+
+def _at_kink(problem: Problem, t: Scalar, x: Point, found: _Found) -> _Found:
+    """The search taken on for kinks of H, from where it stopped: by the compass, then along hulls of gradients."""
+    assert not isinstance(problem.initial, Atoms)
+    depth = _depth(problem.hamiltonian, problem.initial, t, x)
+    y = compass(depth, found.y, 1e-2 * (1 + jnp.max(jnp.abs(found.y))))
+    one = jnp.ones((), x.dtype)
+    everywhere = Control(size=len(x), steer=jnp.negative, proximal=_free, conjugate=_zero, best=jnp.zeros_like)
+    # With controls −y from x = 0 at time 1 the objective of the search is the depth alone, which nothing certifies.
+    end = descend(everywhere, jax.value_and_grad(depth), jnp.zeros_like(x), one, y, -one * jnp.inf)
+    return _at(problem, t, x, end.z, found.agreement)
+
+
+def _free(a: Array, step: Scalar) -> tuple[Array, Scalar]:
+    return a, jnp.zeros((), a.dtype)
 
 
 def _zero(eta: Array) -> Scalar:

@@ -52,7 +52,8 @@ class HopfLax(AbstractRepresentation):
 
     H is `Quadratic`, `Power`, `Eikonal`, `Norm`, `Polyhedral` or `ConvexSeparable`: convex, free of t and x, with a
     proximal map of L (which may be the indicator of a ball, a box, ...). g is any Lipschitz function, to d = 1000 and
-    more where it is smooth; it may have kinks (at the minimiser) for d <= 6. `Atoms` are served too:
+    more where it is smooth; it may have kinks (at the minimiser) for d <= 6 (K <= 6 for `Polyhedral`), at more cost.
+    `Atoms` are served too:
     u = min_j g_j + tL((x − y_j)/t), +inf (so `RESULTS.nonfinite`) where no atom is within reach.
 
     Each point runs `starts` searches by accelerated forward-backward steps (PANOC) in the velocity v = (x − y)/t, each

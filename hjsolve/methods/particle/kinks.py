@@ -140,7 +140,7 @@ def _certificate(
 
     def unfinished(carry: tuple[Array, Array, Array]) -> Array:
         _, spread, count = carry
-        return (spread > eps * (1 + jnp.abs(cost))) & (count < _HULL_ITERATIONS)
+        return (spread > eps**0.75 * (1 + jnp.abs(cost))) & (count < _HULL_ITERATIONS)
 
     def shift(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         weights, _, count = carry

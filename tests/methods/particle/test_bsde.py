@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,8 +38,8 @@ def at(problem, method, x, t=1.0) -> hj.Solution:
 
 @pytest.mark.parametrize(
     "exact",
-    [RICCATI, hj.exact.Harmonic(1.0, 0.5, viscosity=0.3, dimension=2), hj.exact.QuadraticGradient(2, 1.0)],
-    ids=["x-dependent", "potential", "t-dependent, concave"],
+    [RICCATI, hj.exact.QuadraticGradient(2, 1.0)],
+    ids=["x-dependent", "t-dependent, concave"],
 )
 def test_along_paths_the_exact_gradient_leaves_only_the_noise_of_the_discrete_integral(exact) -> None:
     """Signs and factors of dY = H ds + ∇u·σ dW: with the exact Z, Y_T − g(X_T) has mean 0 and spread O(√dt)."""
@@ -141,6 +143,8 @@ def test_forward_backward_answers_everywhere(network) -> None:
     assert (errors < 0.06).all()
     slope = exactly(RICCATI, 1.0, x)[1]
     assert np.sqrt(((np.asarray(solution.gradient[2]) - slope) ** 2).mean()) < 0.2
+    backward = jax.grad(lambda y: hj.solve(p, method, times, points=y).u[2, 0])(jnp.asarray(x))
+    np.testing.assert_allclose(backward[0], solution.gradient[2, 0], rtol=1e-10)
     assert float(solution(0.5, x[0])) == pytest.approx(float(RICCATI(0.5, jnp.asarray(x[0]))), abs=0.15)
 
 
@@ -163,19 +167,9 @@ def test_training_is_reproducible_leaves_the_held_numbers_and_goes_on_from_where
     np.testing.assert_array_equal(history.losses, second.losses)
     np.testing.assert_array_equal(first.start, START)
     assert float(first.horizon) == 1.0
-    further, third = fitted(p, first, steps=20, key=1)
+    further, third = hj.fit(p, first, hj.Recipe(steps=20), key=jax.random.key(1))  # with the default optimiser
     np.testing.assert_array_equal(further.scales.slope, first.scales.slope)  # begun once, then only trained
     assert third.losses[:5].mean() < history.losses[:5].mean()
-    default, _ = hj.fit(p, DeepBSDE(START, steps=4, width=4), hj.Recipe(steps=3, batch=8), key=jax.random.key(0))
-    assert np.isfinite(default.weights.value)
-
-
-def test_the_gradient_goes_through_a_trained_method() -> None:
-    p = RICCATI.problem()
-    method, _ = fitted(p, ForwardBackward(steps=4, width=8, depth=1), steps=5)
-    u = lambda x: hj.solve(p, method, [1.0], points=x[None]).u[0, 0]
-    solution = hj.solve(p, method, [1.0], points=START[None])
-    np.testing.assert_allclose(jax.grad(u)(jnp.asarray(START)), solution.gradient[0, 0], rtol=1e-10)
 
 
 P = RICCATI.problem()
@@ -210,6 +204,7 @@ def test_refusals(build, message: str) -> None:
         build()
 
 
+@functools.cache
 def trained() -> DeepBSDE:
     return fitted(P, DeepBSDE(START, steps=2, width=2), steps=1)[0]
 

@@ -160,6 +160,7 @@ def test_time_dependent_transport() -> None:
     np.testing.assert_allclose(solution.u[0], np.sin(y0) * y1, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_second_method_agrees_where_rays_have_crossed() -> None:
     initial = hj.initials.Custom(lambda y: jnp.cos(2 * y[0]) + 0.5 * jnp.sin(y[1] + y[0]))
     problem = hj.Problem(H.Power(0.4, 3.0), 0.0, initial, hj.Box([-1.0] * 2, [1.0] * 2), 1.0)

@@ -99,9 +99,8 @@ def test_a_hundred_dimensions(name: str, condition: float) -> None:
     assert (np.asarray(solution.stats["gap"][0]) <= 4e-11 * (1 + np.abs(solution.u[0]))).all()
 
 
-@pytest.mark.parametrize("name", ["eikonal", "half square"])
-def test_a_thousand_dimensions(name: str) -> None:
-    hamiltonian, reference, lagrangian, _ = HIGH[name]
+def test_a_thousand_dimensions() -> None:
+    hamiltonian, reference, lagrangian, _ = HIGH["eikonal"]
     A, b = bowl(1000, 10.0)
     x = RNG.normal(size=(2, 1000))
     solution = solve(hamiltonian, Bowl(A, b), x)
@@ -115,21 +114,21 @@ def egg_box(y):
 
 
 @pytest.mark.parametrize("exponent", [1.5, 3.0, 4.0])
-@pytest.mark.parametrize("d", [1, 2])
-def test_powers_and_data_with_many_wells_against_brute_force(exponent: float, d: int) -> None:
+def test_powers_and_data_with_many_wells_against_brute_force(exponent: float) -> None:
     c, t = 0.6, 0.8
-    g = lambda y: np.sin(3 * y).sum(-1) + 0.2 * (y**2).sum(-1)
-    x = RNG.uniform(-2, 2, size=(6, d))
+    x = RNG.uniform(-2, 2, size=(6, 2))
     solution = solve(H.Power(c, exponent), hj.initials.Custom(egg_box), x, t=t, method=HopfLax())
+    assert float(solution.stats["agreement"].min()) < 1  # starts end in different wells
     dual = exponent / (exponent - 1)
     scale = (1 - 1 / exponent) * (c * exponent) ** (-1 / (exponent - 1))
     for place, value in zip(x, solution.u[0], strict=True):
         centre, half = place, 4.0
-        for _ in range(10 if d == 2 else 4):  # ever finer grids around the best node
-            axes = [np.linspace(a - half, a + half, 201 if d == 2 else 20_001) for a in centre]
-            y = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, d)
-            heights = g(y) + t * scale * (np.linalg.norm(place - y, axis=1) / t) ** dual
-            centre, half = y[heights.argmin()], half / (10 if d == 2 else 300)
+        for _ in range(10):  # ever finer grids around the best node
+            axes = [np.linspace(a - half, a + half, 201) for a in centre]
+            y = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
+            heights = np.sin(3 * y).sum(1) + 0.2 * (y**2).sum(1)
+            heights = heights + t * scale * (np.linalg.norm(place - y, axis=1) / t) ** dual
+            centre, half = y[heights.argmin()], half / 10
         np.testing.assert_allclose(value, heights.min(), rtol=0, atol=1e-12)
 
 
@@ -158,10 +157,12 @@ def test_discs_that_merge() -> None:
 def test_the_absolute_value_and_its_fan() -> None:
     exact = hj.exact.AbsoluteValue(0.0, 0.7)
     x = np.linspace(-2, 2, 42)[:, None]
-    solution = hj.solve(exact.problem(), HopfLax(), [T], points=x)
-    np.testing.assert_allclose(solution.u[0], jax.vmap(lambda z: exact(T, z))(x), rtol=0, atol=1e-13)
+    solution = hj.solve(exact.problem(), HopfLax(), [0.0, T], points=x)
+    np.testing.assert_allclose(solution.u[0], np.abs(x[:, 0]), rtol=0, atol=0)  # time 0: the data themselves
+    np.testing.assert_allclose(solution.gradient[0], np.sign(x), rtol=0, atol=0)
+    np.testing.assert_allclose(solution.u[1], jax.vmap(lambda z: exact(T, z))(x), rtol=0, atol=1e-13)
     slope = jax.vmap(jax.grad(lambda z: exact(T, z)))(x)
-    np.testing.assert_allclose(solution.gradient[0], slope, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(solution.gradient[1], slope, rtol=0, atol=1e-9)
     assert float(solution.stats["gap"].max()) < 1e-10
 
 
@@ -272,17 +273,6 @@ def test_float32() -> None:
     np.testing.assert_allclose(low.u, high.u, rtol=2e-5, atol=2e-5)
 
 
-def test_time_zero() -> None:
-    A, b = bowl(2, 5.0)
-    x = RNG.normal(size=(3, 2))
-    problem = hj.Problem(H.Eikonal(), 0.0, Bowl(A, b), hj.Box([-2.0] * 2, [2.0] * 2), 1.0)
-    solution = hj.solve(problem, HopfLax(), [0.0, 0.5], points=x)
-    np.testing.assert_allclose(solution.u[0], 0.5 * ((x @ A) * x).sum(1) + x @ b, rtol=1e-14)
-    np.testing.assert_allclose(solution.gradient[0], x @ A + b, rtol=1e-13)
-    assert (np.asarray(solution.stats["agreement"]) == 1).all()  # convex data
-    assert eqx.tree_equal(HopfLax().equation(problem), problem)
-
-
 def test_what_is_not_reached_is_said_and_bounded() -> None:
     A, b = bowl(100, 100.0)
     x = RNG.normal(size=(20, 100))
@@ -293,12 +283,6 @@ def test_what_is_not_reached_is_said_and_bounded() -> None:
     error = np.asarray(solution.u - solve(H.Norm(1), Bowl(A, b), x).u)
     assert error.max() > 1e-3
     assert (error <= np.asarray(solution.stats["gap"]) + 1e-10).all()  # the gap bounds it even then
-
-
-def test_starts_disagree_on_wells() -> None:
-    wells = hj.initials.Custom(lambda y: jnp.sum(jnp.cos(5 * y)))
-    solution = solve(H.Quadratic(0.5), wells, RNG.normal(size=(5, 2)), method=HopfLax(starts=16))
-    assert float(solution.stats["agreement"].min()) < 1
 
 
 @pytest.mark.parametrize("name", ["difference", "cosine"])
@@ -392,8 +376,16 @@ def test_what_it_cannot_solve_is_refused(build, message: str) -> None:
 
 
 def test_a_traced_viscosity_that_is_not_zero_gives_no_number() -> None:
+    @jax.jit
     def u(epsilon):
-        return hj.solve(problem(viscosity=epsilon), HopfLax(starts=1), [0.5], points=[[0.3]], throw=False).u[0, 0]
+        d = 7
+        p = hj.Problem(H.Eikonal(), epsilon, hj.initials.Norm(), hj.Box([-1.0] * d, [1.0] * d), 1.0)
+        return hj.solve(p, HopfLax(starts=1), [0.5], points=np.full((1, d), 0.3)).u[0, 0]
 
-    assert np.isfinite(jax.jit(u)(0.0))
-    assert np.isnan(jax.jit(u)(0.1))
+    np.testing.assert_allclose(u(0.0), 0.3 * np.sqrt(7) - 0.5, rtol=1e-12)
+    assert np.isnan(u(0.1))
+
+
+def test_the_equation_is_the_problem_itself() -> None:
+    for method in (HopfLax(), Hopf()):
+        assert eqx.tree_equal(method.equation(problem()), problem())
