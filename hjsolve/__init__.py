@@ -5,9 +5,10 @@ importing the package (and the command line's `--help`) costs nothing.
 """
 
 import sys
-from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from .lazy import lazy
 
 if TYPE_CHECKING:
     from . import kernels as kernels
@@ -59,13 +60,7 @@ _HOMES = {
 __all__ = [*sorted(_HOMES), "__version__"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'hjsolve' has no attribute {name!r}. It has: {', '.join(__all__)}.")
-    home = import_module(f".{_HOMES[name]}", __name__)
-    value = home if home.__name__ == f"{__name__}.{name}" and not hasattr(home, name) else getattr(home, name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _HOMES, globals())
 
 
 def __dir__() -> list[str]:

@@ -12,7 +12,7 @@ import hjsolve
 PACKAGE = Path(hjsolve.__file__).parent
 # Layer of each top-level name: a file imports its own layer (unless forbidden below) and those before it.
 LAYERS = [
-    {"typing", "checks", "results", "clock", "losses"},
+    {"typing", "checks", "results", "clock", "losses", "lazy"},
     {"kernels"},
     {"problem"},
     {"methods"},

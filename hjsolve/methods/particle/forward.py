@@ -58,7 +58,11 @@ def require_trained(method: Any, problem: Problem, horizon: Array | None) -> Non
 def at_zero(network: eqx.nn.MLP) -> eqx.nn.MLP:
     """The network with its last layer at zero: it starts from the output 0."""
     last = network.layers[-1]
-    return eqx.tree_at(lambda m: (m.layers[-1].weight, m.layers[-1].bias), network, (0 * last.weight, 0 * last.bias))
+    return eqx.tree_at(
+        lambda m: (m.layers[-1].weight, m.layers[-1].bias),
+        network,
+        jax.tree.map(jnp.zeros_like, (last.weight, last.bias)),
+    )
 
 
 def forward_paths(problem: Problem, start: Points, steps: int, key: PRNGKeyArray) -> ForwardPaths:

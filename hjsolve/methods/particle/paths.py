@@ -120,8 +120,7 @@ def law_of(problem: Problem) -> Law:
             return deviation * xi
     else:
         epsilon = None
-        shape = eqx.filter_eval_shape(viscosity.root, jnp.zeros(()), jnp.zeros(d)).shape
-        noises = shape[1]
+        noises = jax.eval_shape(viscosity.root, jnp.zeros(()), jnp.zeros(d)).shape[1]
         matrix = jax.vmap(lambda t, x, xi: viscosity.root(t, x) @ xi, in_axes=(None, 1, 1), out_axes=1)
 
         def spread(t: Scalar, x: Array, xi: Array) -> Array:

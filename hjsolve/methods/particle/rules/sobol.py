@@ -5,11 +5,11 @@ from functools import lru_cache
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.stats import qmc
 
 from ....typing import Array, Float, PRNGKeyArray
 
-LARGEST_DIMENSION = qmc.Sobol.MAXDIM
+LARGEST_DIMENSION = 21201
+"""For which SciPy has direction numbers (Joe & Kuo 2008, doi:10.1137/070709359)."""
 _BITS = 32
 _SCRAMBLING_SEED = 0
 
@@ -17,6 +17,8 @@ _SCRAMBLING_SEED = 0
 @lru_cache(maxsize=8)
 def _digits(count: int, d: int) -> np.ndarray:
     """The first `count` points of a Sobol sequence under Matoušek's linear scrambling, as 32-bit integers."""
+    from scipy.stats import qmc  # half a second to import, which only those who sample pay
+
     engine = qmc.Sobol(d, scramble=True, bits=_BITS, seed=_SCRAMBLING_SEED)
     points = engine.random_base2(int(np.log2(count))) if count & (count - 1) == 0 else engine.random(count)
     return np.floor(points * 2.0**_BITS).astype(np.uint32)
