@@ -13,9 +13,9 @@ class Config(RunConfig):
     """One training for each equation; `steps` and `dimension` small make it a smoke test."""
 
     dimension: int = Field(default=100, ge=1, le=1000)
-    steps: int = Field(default=500, ge=1, description="training steps")
+    steps: int = Field(default=800, ge=1, description="training steps")
     batch: int = Field(default=64, ge=1, description="paths a training step")
-    time_steps: int = Field(default=20, ge=2, le=1000)
+    time_steps: int = Field(default=40, ge=2, le=1000)
     samples: int = Field(default=16384, ge=64, description="paths of Feynman-Kac, in 16 batches: a power of two")
 
 

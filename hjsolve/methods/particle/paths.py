@@ -121,7 +121,7 @@ def law_of(problem: Problem) -> Law:
     else:
         epsilon = None
         noises = jax.eval_shape(viscosity.root, jnp.zeros(()), jnp.zeros(d)).shape[1]
-        matrix = jax.vmap(lambda t, x, xi: viscosity.root(t, x) @ xi, in_axes=(None, 1, 1), out_axes=1)
+        matrix: Function = jax.vmap(lambda t, x, xi: viscosity.root(t, x) @ xi, in_axes=(None, 1, 1), out_axes=1)
 
         def spread(t: Scalar, x: Array, xi: Array) -> Array:
             return matrix(t, inside(x), xi)

@@ -95,33 +95,23 @@ def test_deep_bsde_learns_what_the_start_values_do_not_know() -> None:
 
 def test_the_published_generator_is_the_equation_with_twice_lambda() -> None:
     """σ = √2 and f = −λ|z|² with z = σᵀ∇u make H = 2λ|∇u|²: 4.579962 where λ = 1 has 4.590162."""
-    origin = jnp.zeros(100)
-    published = hj.Problem(
-        H.Custom(lambda t, x, p: jnp.sum((np.sqrt(2.0) * p) ** 2, axis=0), dimension=100),
-        1.0,
-        hj.exact.DeepBSDE(100, 1.0).problem().initial,
-        cube(100),
-        1.0,
-    )
-    p = jnp.ones(100)
-    assert float(published.hamiltonian(0.0, origin, p)) == pytest.approx(200.0)
-    assert float(hj.exact.DeepBSDE(100, 2.0)(1.0, origin)) == pytest.approx(4.579962, abs=1e-6)
-    assert float(hj.exact.DeepBSDE(100, 1.0)(1.0, origin)) == pytest.approx(4.590161724605, abs=1e-11)
-    residual = published.residual(hj.exact.DeepBSDE(100, 2.0), 0.5, 0.3 * p)
-    assert abs(float(residual)) < 1e-10
+    published = H.Custom(lambda t, x, p: jnp.sum((np.sqrt(2.0) * p) ** 2, axis=0))
+    p = hj.Problem(published, 1.0, hj.exact.DeepBSDE(3, 1.0).problem().initial, cube(3), 1.0)
+    x = jnp.asarray([0.3, -0.5, 0.2])
+    residual = jax.jit(lambda exact: p.residual(exact, 0.5, x))
+    assert abs(float(residual(hj.exact.DeepBSDE(3, 2.0)))) < 1e-12
+    assert abs(float(residual(hj.exact.DeepBSDE(3, 1.0)))) > 1e-2
+    values = [float(hj.exact.DeepBSDE(100, lam)(1.0, jnp.zeros(100))) for lam in (1.0, 2.0, 10.0)]
+    np.testing.assert_allclose(values, [4.590161724605, 4.579962, 4.492929491346], atol=5e-7)
 
 
-def test_varying_viscosity_and_an_odd_power_of_the_gradient() -> None:
+def test_varying_viscosity() -> None:
     """x²e^{2ε₀t} solves u_t = ε₀x²u_xx; Euler-Maruyama's own value is x²(1 + 2ε₀dt)^N."""
     viscosity = hj.viscosities.Varying(lambda t, x: 0.3 * x[0] ** 2)
     p = hj.Problem(H.Linear([0.0]), viscosity, hj.initials.Custom(lambda x: x[0] ** 2), cube(1), 0.5)
     method, _ = fitted(p, DeepBSDE([1.0], steps=10), steps=200)
     solution = at(p, method, [1.0], 0.5)
     np.testing.assert_allclose(solution.u[0, 0], (1 + 0.6 * 0.05) ** 10, rtol=0.02)
-    exact = hj.exact.PowerGradient(5, 1.5)
-    method, _ = fitted(exact.problem(), DeepBSDE(np.zeros(5), steps=5), steps=100)
-    # ∇u is constant, as the start values have it: only sampling is left
-    np.testing.assert_allclose(at(exact.problem(), method, np.zeros(5)).u[0, 0], 1.0, atol=0.02)
 
 
 @pytest.fixture(scope="module")
