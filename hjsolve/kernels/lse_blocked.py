@@ -65,8 +65,9 @@ def online(
 
     lse, average, shannon = over_queries(block, blocks.queries, queries)
     missing = jnp.isnan(jnp.sum(y) + jnp.sum(b) + kappa) | jnp.isnan(jnp.sum(x, axis=1))
-    lse = jnp.where(missing, jnp.nan, lse)  # the maximum passes over NaN
-    return lse, average, shannon.reshape(x.shape[0] if entropy else 0)
+    results = lse[:, None], average, shannon
+    lse, average, shannon = (jnp.where(missing[:, None], jnp.nan, r) for r in results)  # the maximum passes over NaN
+    return lse[:, 0], average, shannon.reshape(x.shape[0] if entropy else 0)
 
 
 def weighted_sum(

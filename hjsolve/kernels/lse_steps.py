@@ -117,8 +117,8 @@ class SumsAndEntropy(NamedTuple):
 def sum_with_entropy(state: SumsAndEntropy, tile: Tile, columns: Float[Array, "A k"]) -> SumsAndEntropy:
     """`sum_columns` with what an entropy needs that is accurate relative to itself.
 
-    The top weight 1 is left out of `others`, so that log1p(others) keeps its digits when they are tiny. Which weight is
-    the top one is not decided by equality: a lone weight above 1/2 is.
+    The top weight 1 is left out, so that what the others add keeps its digits when it is tiny. Which weight is the top
+    one is not decided by equality, which rounding may break: among the weights above 1/2 one that is alone is.
     """
     new = tile.highest(state.highest)
     fall = state.highest - new
@@ -126,25 +126,28 @@ def sum_with_entropy(state: SumsAndEntropy, tile: Tile, columns: Float[Array, "A
     scores = tile.table(new)
     weights = tile.exp2(scores)
     if tile.unrolled:
-        none = jnp.zeros_like(new)
-        far_sum = fold(lambda t, w: t + jnp.where(w >= 0.5, 0.0, w), weights, none)
-        pairs = zip(weights, tile.rows(new), strict=True)
-        deficit = fold(lambda t, pair: t - pair[0] * pair[1], pairs, none)
+        pairs = list(zip(weights, tile.rows(new), strict=True))
+        far = fold(lambda t, p: t + _below_half(p[0]), pairs, jnp.zeros_like(new))
+        far_deficit = fold(lambda t, p: t - _below_half(p[0]) * p[1], pairs, jnp.zeros_like(new))
+        deficit = fold(lambda t, p: t - p[0] * p[1], pairs, jnp.zeros_like(new))
     else:
-        far_sum = jnp.sum(jnp.where(weights >= 0.5, 0.0, weights), axis=0)
-        deficit = -jnp.sum(weights * scores, axis=0)
+        far = jnp.sum(_below_half(weights), axis=0)
+        far_deficit, deficit = -jnp.sum(_below_half(weights) * scores, axis=0), -jnp.sum(weights * scores, axis=0)
     added = matmul(columns.T, weights)
-    near_sum = added[0] - far_sum
-    risen = fall < 0
-    lone = near_sum < 1.25
-    near_others = jnp.where(risen, jnp.where(lone, 0.0, near_sum - 1), near_sum)
+    risen, near_sum = fall < 0, added[0] - far
+    alone = risen & (near_sum < 1.25)
     return SumsAndEntropy(
         new,
         state.sums * shrink + added,
-        jnp.where(risen, (state.others + 1) * shrink, state.others) + far_sum + near_others,
+        jnp.where(risen, (state.others + 1) * shrink, state.others) + far + jnp.where(alone, 0.0, near_sum - risen),
         # w(−r) with r lower by `fall` for every earlier weight, the earlier top among them
-        shrink * (state.deficit - fall * jnp.where(risen, state.others + 1, 0.0)) + deficit,
+        shrink * (state.deficit - fall * jnp.where(risen, state.others + 1, 0.0))
+        + jnp.where(alone, far_deficit, deficit),
     )
+
+
+def _below_half(weights: Array) -> Array:
+    return jnp.where(weights >= 0.5, 0.0, weights)
 
 
 def matmul(a: Array, b: Array) -> Array:

@@ -11,7 +11,7 @@ from hjsolve.study.table import Table
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
-    keys = ["dimension=30", "steps=50", "batch=32", "time_steps=4", "samples=16384", f"out={out}", "name=small"]
+    keys = ["dimension=60", "steps=50", "batch=32", "time_steps=4", "samples=16384", f"out={out}", "name=small"]
     return Table.read(run(registry.configure("bsde", keys)))
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ...checks import check_range, counts, require
 from ...problem import Problem
@@ -22,8 +23,11 @@ from .lowest_atom import lowest_atom
 from .panoc import Minimum, panoc
 from .starts import map_blocks, sampled_reach, spread
 
-_SCREENED = 16
-"""Places tried per start."""
+_SCREENED = 32
+"""Places tried per start, twice."""
+_SCALES = 8
+_MARGIN = 1.25
+"""Places are first tried on boxes from a quarter of the domain to the reach, then on the box of those that matter."""
 _REACH_SAMPLES = 256
 _SCREENING_STEP = 1e-2
 
@@ -57,7 +61,7 @@ class HopfLax(AbstractRepresentation):
     u = min_j g_j + tL((x − y_j)/t), +inf (so `RESULTS.nonfinite`) where no atom is within reach.
 
     Each point runs `starts` searches by accelerated forward-backward steps (PANOC) in the velocity v = (x − y)/t, each
-    begun at the best of 16 places per start within the reach of the data's slopes, and keeps the lowest. Convex data
+    begun at the best of 64 places per start within the reach of the data's slopes, and keeps the lowest. Convex data
     need one start. For other data only the best of the starts is known: a narrow well may be missed.
 
     **Certificate.** With p = ∇g(y), `stats["gap"]` `[m]` is t[L(v) + H(p)] − p·(x − y) >= 0 (Fenchel-Young). For
@@ -149,18 +153,19 @@ class HopfLax(AbstractRepresentation):
         data = value_and_slope(g)
         lower = jnp.minimum(jnp.asarray(problem.domain.lower), jnp.min(points, axis=0))
         upper = jnp.maximum(jnp.asarray(problem.domain.upper), jnp.max(points, axis=0))
-        scale = jnp.ones(control.size, points.dtype)
+        scales = jnp.ones((2, control.size), points.dtype)
         if self.starts > 1 and control.size == problem.dimension:
 
             def fastest(y: Points) -> Points:
                 return t * jax.vmap(lambda z: control.best(data(z)[1]))(y)
 
             low, high = sampled_reach(fastest, lower, upper, state.samples)
-            scale = jnp.maximum(high - upper, lower - low) / t
-        candidates = state.controls * scale
+            reach = jnp.maximum(high - upper, lower - low)
+            near = jnp.minimum((upper - lower) / 4, reach)
+            scales = jnp.maximum(jnp.stack([reach, near]), jnp.finfo(points.dtype).tiny) / t
 
         def block(xs: Points) -> _Found:
-            results = jax.vmap(lambda x: self._search(control, data, t, x, candidates))(xs)
+            results = jax.vmap(lambda x: self._search(control, data, t, x, state.controls, scales))(xs)
             if control.size > MOST_CONTROLS:
                 return results
             rough = results.gap > self._tolerance(results.u) * (1 + jnp.abs(results.u))
@@ -177,11 +182,9 @@ class HopfLax(AbstractRepresentation):
 
         return map_blocks(block, points, self.starts)
 
-    def _search(self, control: Control, data: Function, t: Scalar, x: Point, candidates: Array) -> _Found:
+    def _search(self, control: Control, data: Function, t: Scalar, x: Point, fractions: Array, scales: Array) -> _Found:
         objective = _objective(control, data, t, x)
-        begins = jnp.concatenate([control.best(data(x)[1])[None], jnp.zeros((1, control.size), x.dtype), candidates])
-        heights = jax.vmap(lambda a: _height(control, objective, a, jnp.asarray(_SCREENING_STEP, x.dtype)))(begins)
-        heights = jnp.where(jnp.isfinite(heights), heights, jnp.inf)
+        begins, heights = _screen(control, data, objective, x, fractions, scales)
         begins = begins[jax.lax.top_k(-heights, self.starts)[1]]
         tolerance = self._tolerance(x)
         precise = jnp.sqrt(jnp.finfo(x.dtype).eps)
@@ -217,6 +220,32 @@ def _objective(control: Control, data: Function, t: Scalar, x: Point) -> Functio
         return value / t, -pull(p)[0]
 
     return smooth
+
+
+def _screen(
+    control: Control, data: Function, objective: Function, x: Point, fractions: Array, scales: Array
+) -> tuple[Array, Array]:
+    """Controls where searches may begin, and the objective there.
+
+    The ray through x backwards, rest, and `fractions` of boxes of sizes between the two `scales`; then, because a
+    control no better than rest cannot be the best, `fractions` of the box of those that are better.
+    """
+
+    def heights_of(begins: Array) -> Array:
+        step = jnp.asarray(_SCREENING_STEP, x.dtype)
+        heights = jax.vmap(lambda a: _height(control, objective, a, step))(begins)
+        return jnp.where(jnp.isfinite(heights), heights, jnp.inf)
+
+    powers = jnp.asarray(np.arange(len(fractions)) % _SCALES / (_SCALES - 1), x.dtype)[:, None]
+    first = jnp.concatenate([jnp.zeros((1, control.size), x.dtype), control.best(data(x)[1])[None]])
+    first = jnp.concatenate([first, fractions * scales[0] * (scales[1] / scales[0]) ** powers])
+    heights = heights_of(first)
+    if control.size != len(x) or len(fractions) == 0:
+        return first, heights
+    better = (heights <= heights[0])[:, None]
+    span = jnp.max(jnp.where(better, jnp.abs(first), scales[1] / 64), axis=0)
+    second = _MARGIN * fractions * span
+    return jnp.concatenate([first, second]), jnp.concatenate([heights, heights_of(second)])
 
 
 def _height(control: Control, objective: Function, a: Array, step: Scalar) -> Scalar:
