@@ -45,7 +45,7 @@ class Plan(NamedTuple):
             sizes = {"average": (1024, 128), "weighted": (512, 256)}
             queries, atoms = sizes.get(sweep, (1024, 64))
         else:
-            sizes = {"average": (1024, 128), "entropy": (2048, 64), "weighted": (512, 256)}
+            sizes = {"average": (1024, 128), "weighted": (512, 256)}
             queries, atoms = sizes.get(sweep, (2048, 32))
         if self.platform == "cpu" and itemsize == 8:
             queries //= 2

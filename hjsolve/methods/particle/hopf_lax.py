@@ -5,7 +5,6 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ...checks import check_range, counts, require
 from ...problem import Problem
@@ -21,15 +20,10 @@ from .inviscid import default_tolerance, poison, require_inviscid, value_and_slo
 from .kinks import MOST_CONTROLS, compass, descend
 from .lowest_atom import lowest_atom
 from .panoc import Minimum, panoc
+from .screening import SCREENED, height, objective_at, screen
 from .starts import map_blocks, sampled_reach, spread
 
-_SCREENED = 32
-"""Places tried per start, twice."""
-_SCALES = 8
-_MARGIN = 1.25
-"""Places are first tried on boxes from a quarter of the domain to the reach, then on the box of those that matter."""
 _REACH_SAMPLES = 256
-_SCREENING_STEP = 1e-2
 
 
 class Starts(eqx.Module):
@@ -84,7 +78,7 @@ class HopfLax(AbstractRepresentation):
     max_iterations: int = eqx.field(static=True)
     tolerance: Array | None
 
-    def __init__(self, starts: int = 8, max_iterations: int = 500, tolerance: float | None = None):
+    def __init__(self, starts: int = 16, max_iterations: int = 500, tolerance: float | None = None):
         for name, value in (("starts", starts), ("max_iterations", max_iterations)):
             number = counts(name, value)
             require(isinstance(number, int) and number >= 1, f"`{name}` must be a number >= 1; got {value}.")
@@ -114,7 +108,7 @@ class HopfLax(AbstractRepresentation):
         first, second = jax.random.split(jax.random.key(0) if key is None else key)
         d = problem.dimension
         size = _control(problem).size
-        return Starts(spread(first, _SCREENED * (self.starts - 1), size), spread(second, _REACH_SAMPLES, d))
+        return Starts(spread(first, SCREENED * (self.starts - 1), size), spread(second, _REACH_SAMPLES, d))
 
     def evaluate(
         self, problem: Problem, t: Scalar, state: Starts, points: Points | None, *, key: PRNGKeyArray | None = None
@@ -183,8 +177,8 @@ class HopfLax(AbstractRepresentation):
         return map_blocks(block, points, self.starts)
 
     def _search(self, control: Control, data: Function, t: Scalar, x: Point, fractions: Array, scales: Array) -> _Found:
-        objective = _objective(control, data, t, x)
-        begins, heights = _screen(control, data, objective, x, fractions, scales)
+        objective = objective_at(control, data, t, x)
+        begins, heights = screen(control, data, objective, x, fractions, scales)
         begins = begins[jax.lax.top_k(-heights, self.starts)[1]]
         tolerance = self._tolerance(x)
         precise = jnp.sqrt(jnp.finfo(x.dtype).eps)
@@ -211,53 +205,11 @@ def _control(problem: Problem) -> Control:
     return control_form(hamiltonian, problem.dimension)
 
 
-def _objective(control: Control, data: Function, t: Scalar, x: Point) -> Function:
-    """a ↦ g(x − tBa)/t and its gradient −Bᵀ∇g."""
-    pull = jax.linear_transpose(control.steer, jax.ShapeDtypeStruct((control.size,), x.dtype))
-
-    def smooth(a: Array) -> tuple[Scalar, Array]:
-        value, p = data(x - t * control.steer(a))
-        return value / t, -pull(p)[0]
-
-    return smooth
-
-
-def _screen(
-    control: Control, data: Function, objective: Function, x: Point, fractions: Array, scales: Array
-) -> tuple[Array, Array]:
-    """Controls where searches may begin, and the objective there.
-
-    The ray through x backwards, rest, and `fractions` of boxes of sizes between the two `scales`; then, because a
-    control no better than rest cannot be the best, `fractions` of the box of those that are better.
-    """
-
-    def heights_of(begins: Array) -> Array:
-        step = jnp.asarray(_SCREENING_STEP, x.dtype)
-        heights = jax.vmap(lambda a: _height(control, objective, a, step))(begins)
-        return jnp.where(jnp.isfinite(heights), heights, jnp.inf)
-
-    powers = jnp.asarray(np.arange(len(fractions)) % _SCALES / (_SCALES - 1), x.dtype)[:, None]
-    first = jnp.concatenate([jnp.zeros((1, control.size), x.dtype), control.best(data(x)[1])[None]])
-    first = jnp.concatenate([first, fractions * scales[0] * (scales[1] / scales[0]) ** powers])
-    heights = heights_of(first)
-    if control.size != len(x) or len(fractions) == 0:
-        return first, heights
-    better = (heights <= heights[0])[:, None]
-    span = jnp.max(jnp.where(better, jnp.abs(first), scales[1] / 64), axis=0)
-    second = _MARGIN * fractions * span
-    return jnp.concatenate([first, second]), jnp.concatenate([heights, heights_of(second)])
-
-
-def _height(control: Control, objective: Function, a: Array, step: Scalar) -> Scalar:
-    z, cost = control.proximal(a, step)
-    return objective(z)[0] + cost
-
-
 def _at_kink(control: Control, data: Function, t: Scalar, x: Point, found: _Found, tolerance: Scalar) -> _Found:
     """The search taken on for kinks of g, from where it stopped."""
-    objective = _objective(control, data, t, x)
+    objective = objective_at(control, data, t, x)
     one = jnp.ones((), x.dtype)
-    a = compass(lambda a: _height(control, objective, a, one), found.a, 0.25 * (1 + jnp.max(jnp.abs(found.a))))
+    a = compass(lambda a: height(control, objective, a, one), found.a, 0.25 * (1 + jnp.max(jnp.abs(found.a))))
     end = descend(control, data, x, t, a, 0.5 * tolerance * (1 + jnp.abs(found.u)) / t)
     return found._replace(a=end.z, v=control.steer(end.z), u=t * end.value, p=end.p, gap=t * end.gap)
 
