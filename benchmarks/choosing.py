@@ -72,43 +72,73 @@ def cases(smoke):
     for epsilon in (0.1, 0.01):
         exact = hj.exact.MultiShock(slopes, np.array([0.0, 0.1, 0.05]), epsilon)
         problem = exact.problem(hj.Box([-1.0] * 2, [1.0] * 2), 0.5)
-        yield f"2-D multi-shock, ε = {epsilon:g}", exact, problem, inside(2, m), {
-            "HopfCole()": particle.HopfCole(),
-            "HopfCole(nodes=256)": particle.HopfCole(nodes=32 if smoke else 256),
-            f"Propagator({n2})": grid.Propagator(n2),
-            f"FiniteDifference({n2})": grid.FiniteDifference(n2),
-            f"FeynmanKac({paths})": particle.FeynmanKac(paths),
-        }
+        yield (
+            f"2-D multi-shock, ε = {epsilon:g}",
+            exact,
+            problem,
+            inside(2, m),
+            {
+                "HopfCole()": particle.HopfCole(),
+                "HopfCole(nodes=256)": particle.HopfCole(nodes=32 if smoke else 256),
+                f"Propagator({n2})": grid.Propagator(n2),
+                f"FiniteDifference({n2})": grid.FiniteDifference(n2),
+                f"FeynmanKac({paths})": particle.FeynmanKac(paths),
+            },
+        )
 
     exact = hj.exact.Quadratic(np.diag([1.0, 2.0, 0.5]), 0.1)
     problem = exact.problem(hj.Box([-1.0] * 3, [1.0] * 3), 0.5)
-    yield "3-D quadratic, ε = 0.1", exact, problem, inside(3, m), {
-        "HopfCole()": particle.HopfCole(),
-        f"Propagator({n3})": grid.Propagator(n3),
-        f"FiniteDifference({n3})": grid.FiniteDifference(n3),
-    }
+    yield (
+        "3-D quadratic, ε = 0.1",
+        exact,
+        problem,
+        inside(3, m),
+        {
+            "HopfCole()": particle.HopfCole(),
+            f"Propagator({n3})": grid.Propagator(n3),
+            f"FiniteDifference({n3})": grid.FiniteDifference(n3),
+        },
+    )
 
     exact = hj.exact.EikonalDiscs(np.array([[-0.6, 0.0], [0.5, 0.3]]), np.array([0.3, 0.2]))
     problem = exact.problem(hj.Box([-1.5] * 2, [1.5] * 2), 0.3)
-    yield "2-D eikonal, two discs, ε = 0", exact, problem, inside(2, m), {
-        "HopfLax()": particle.HopfLax(),
-        f"FiniteDifference({n2})": grid.FiniteDifference(n2),
-    }
+    yield (
+        "2-D eikonal, two discs, ε = 0",
+        exact,
+        problem,
+        inside(2, m),
+        {
+            "HopfLax()": particle.HopfLax(),
+            f"FiniteDifference({n2})": grid.FiniteDifference(n2),
+        },
+    )
 
     exact = hj.exact.Harmonic(1.0, 0.5, 0.1, dimension=2)
     problem = exact.problem(hj.Box([-1.0] * 2, [1.0] * 2), 0.5)
-    yield "2-D harmonic potential, ε = 0.1", exact, problem, inside(2, m), {
-        f"Propagator({n2}, order=4)": grid.Propagator(n2, order=4),
-        f"FiniteDifference({n2})": grid.FiniteDifference(n2),
-        f"FeynmanKac({paths})": particle.FeynmanKac(paths),
-    }
+    yield (
+        "2-D harmonic potential, ε = 0.1",
+        exact,
+        problem,
+        inside(2, m),
+        {
+            f"Propagator({n2}, order=4)": grid.Propagator(n2, order=4),
+            f"FiniteDifference({n2})": grid.FiniteDifference(n2),
+            f"FeynmanKac({paths})": particle.FeynmanKac(paths),
+        },
+    )
 
     d = 10 if smoke else 100
     exact = hj.exact.DeepBSDE(dimension=d, lam=1.0)
-    yield f"{d}-D, g = ln((1+|x|²)/2), at 0", exact, exact.problem(), jnp.zeros((1, d)), {
-        "HopfCole()": particle.HopfCole(),
-        f"FeynmanKac({paths})": particle.FeynmanKac(paths),
-    }
+    yield (
+        f"{d}-D, g = ln((1+|x|²)/2), at 0",
+        exact,
+        exact.problem(),
+        jnp.zeros((1, d)),
+        {
+            "HopfCole()": particle.HopfCole(),
+            f"FeynmanKac({paths})": particle.FeynmanKac(paths),
+        },
+    )
 
 
 if __name__ == "__main__":

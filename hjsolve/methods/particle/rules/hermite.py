@@ -44,8 +44,9 @@ class GaussHermite(AbstractRule):
     g, degenerate minimisers, kinks) tensor rules on the query's own box {E < min E + 42ε/c} are taken if their own
     check is better: the trapezoid rule or, for d = 2 and 3, panels of Gauss-Legendre nodes split at its minimiser.
     `stats["order_change"]` is the worst relative change of e^{−cu/ε} between the orders of the rule taken (0 where
-    rounding hides it); above 1e-3 the result is `RESULTS.under_resolved`. ε = 0 is the lowest minimiser, by Newton's
-    method and, for kinks, compass search.
+    rounding hides it); above 1e-3 the result is `RESULTS.under_resolved`. (A kink 4 widths or more off the minimiser
+    is seen by neither order; it moves u by up to 1e-5 ε/c.) ε = 0 is the lowest minimiser, by Newton's method and,
+    for kinks, by compass search.
 
     Cost a query: 12 Newton iterations and 600 (d = 2), 3700, 12400, 40500 evaluations of g a mode, and 13000 (d = 2),
     10⁵, 8·10⁵, 10⁶ where it falls back (twice that at kinks for d = 2, 3); memory 2^16 nodes at a time.

@@ -43,7 +43,8 @@ def test_kinks_along_the_axes(epsilon: float) -> None:
     # where the minimiser is a corner the panels are split at the kinks; else a kink may cross them: O(h²) times ε
     np.testing.assert_allclose(solution.u, parts[0] + parts[1], rtol=0, atol=2e-3 * epsilon + 1e-12)
     change = np.asarray(solution.stats["order_change"])
-    assert (np.abs(solution.u - parts[0] - parts[1]).max(1) <= epsilon * (2 * change + 1e-8) + 1e-12).all()
+    # a kink 4 or 5 widths off the minimiser is seen by neither order: e^{−4.8²/2} = 1e-5
+    assert (np.abs(solution.u - parts[0] - parts[1]).max(1) <= epsilon * (2 * change + 1e-5) + 1e-12).all()
     assert (solution.result == hj.RESULTS.successful) == (change.max() <= 1e-3)
 
 
