@@ -107,28 +107,6 @@ def keops(x, y, b, kappa):
     return {"forward": forward, "vjp": vjp}
 
 
-def ott(x, y, b, kappa):
-    try:
-        import jax
-        import jax.numpy as jnp
-        from ott.geometry import pointcloud
-    except ImportError as error:
-        raise MissingPeerError(f"ott-jax is not installed: {REMEDY}") from error
-
-    def lse(x, y, b):
-        geometry = pointcloud.PointCloud(x, y, epsilon=1 / kappa, batch_size=256)
-        # ε log Σ_j exp((f_i + g_j − |x − y|²)/ε), with f = 0, g = εb and ε = 1/κ
-        return kappa * geometry.apply_lse_kernel(jnp.zeros(len(x), x.dtype), b / kappa, eps=1 / kappa, axis=1)[0]
-
-    run = jax.jit(lse)
-    arrays = [jnp.asarray(a) for a in (x, y, b)]
-    try:
-        jax.eval_shape(run, *arrays)
-    except AttributeError as error:
-        raise MissingPeerError(f"this ott-jax does not run with jax {jax.__version__} ({error})") from error
-    return {"forward": lambda: np.asarray(run(*arrays))}
-
-
 def floor(x, y, b, kappa):
     compiler = shutil.which("g++")
     if compiler is None:
@@ -166,7 +144,6 @@ PEERS = {
     "NumPy, chunked": numpy_chunked,
     "PyTorch flash attention": flash_attention,
     "pykeops": keops,
-    "ott-jax": ott,
     "C++ AVX-512": floor,
 }
 

@@ -16,3 +16,4 @@ def float64() -> Iterator[None]:
     """Float64 for a whole module, so that its shared fixtures are in float64 too."""
     with jax.enable_x64(True):
         yield
+    jax.clear_caches()  # thousands of programs in one process use up its memory maps, and the compiler crashes

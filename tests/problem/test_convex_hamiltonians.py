@@ -58,7 +58,7 @@ def test_projections_onto_the_set_of_velocities(name: str, size: float) -> None:
         H.ConvexSeparable(lambda q: 0.5 * (q + 1) ** 2),
         H.ConvexSeparable((jnp.cosh, lambda q: q**4 + q)),
     ],
-    ids=str,
+    ids=["quadratic", "power 3/2", "power 3", "power 8", "shifted", "two terms"],
 )
 @pytest.mark.parametrize("step", [0.01, 1.0, 40.0])
 def test_proximal_maps_of_smooth_lagrangians(hamiltonian: hj.hamiltonians.AbstractConvexHamiltonian, step: float):
