@@ -31,6 +31,7 @@ def lse(
     values: ArrayLike | None = None,
     k: int = 1,
     outputs: Sequence[str] = ("u", "gradient"),
+    truncation: float | None = None,
     backend: str = "auto",
     queries_per_block: int | None = None,
     atoms_per_block: int | None = None,
@@ -66,7 +67,7 @@ def lse(
     """
     names = names_of(outputs, values)
     cloud = cloud_of(x, y, g, t, eps, c, weights, log_weights, values)
-    request = request_of(names, cloud, k, backend, queries_per_block, atoms_per_block, interpret)
+    request = request_of(names, cloud, k, backend, queries_per_block, atoms_per_block, interpret, truncation)
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(cloud)):
         return _evaluate(cloud, request, is_inviscid(cloud))
     warn_of_precision(cloud, names)
@@ -80,25 +81,36 @@ def log_sum_exp(x: Points, y: Points, b: Float[Array, "N"], kappa: Scalar) -> Fl
 
 
 def gibbs_average(
-    x: Points, y: Points, b: Float[Array, "N"], kappa: Scalar, values: Float[Array, "N k"]
+    x: Points,
+    y: Points,
+    b: Float[Array, "N"],
+    kappa: Scalar,
+    values: Float[Array, "N k"],
+    *,
+    truncation: float | None = None,
 ) -> tuple[Float[Array, "m"], Float[Array, "m k"]]:
-    """`log_sum_exp` and the averages `Σ_j π_ij values_j` under the Gibbs weights π_i = softmax_j(s_ij), in one pass."""
+    """`log_sum_exp` and the averages `Σ_j π_ij values_j` under the Gibbs weights π_i = softmax_j(s_ij), in one pass.
+
+    `truncation` is that of `lse`.
+    """
     x, y, b, kappa, values = _alike(x, y, b, kappa, values)
     middle = centre(y)
-    log_sum, average, _ = gibbs(x - middle, y - middle, b, kappa, values, plan=make_plan("auto", (x, y)))
+    plan = make_plan("auto", (x, y), truncation=truncation)
+    log_sum, average, _ = gibbs(x - middle, y - middle, b, kappa, values, plan=plan)
     return log_sum, average
 
 
 def lowest_energy(
-    x: Points, y: Points, g: Float[Array, "N"], scale: Scalar
+    x: Points, y: Points, g: Float[Array, "N"], scale: Scalar, *, truncation: float | None = None
 ) -> tuple[Float[Array, "m"], Float[Array, "m d"]]:
     """`min_j g_j + scale|x_i − y_j|²` and its minimising atom: the ε = 0 limit (Hopf-Lax over the atoms).
 
-    The gradients of the minimum are those of the minimising atom's energy (envelope theorem).
+    The gradients of the minimum are those of the minimising atom's energy (envelope theorem). With any `truncation`
+    only atoms near the minimiser are looked at; the minimum is exact.
     """
     x, y, g, scale = _alike(x, y, g, scale)
     middle = centre(y)
-    plan = make_plan("auto", (x, y))
+    plan = make_plan("auto", (x, y), truncation=truncation)
     index = heaviest(x - middle, y - middle, -g, scale, count=1, plan=plan, form="distance")[:, 0]
     return g[index] + scale * jnp.sum((x - y[index]) ** 2, axis=1), y[index]
 

@@ -94,6 +94,7 @@ def request_of(
     queries_per_block: int | None,
     atoms_per_block: int | None,
     interpret: bool,
+    truncation: float | None,
 ) -> Request:
     """What is asked for, refused where it has no meaning."""
     n, count = cloud.y.shape[0], counts("k", k)
@@ -106,7 +107,8 @@ def request_of(
         lost = [name for name in names if name not in INVISCID]
         remedy = f"Ask for {', '.join(INVISCID)}, or give a positive `eps`."
         require(not lost, f"`outputs` {', '.join(lost)} have no meaning at `eps` = 0. {remedy}")
-    plan = make_plan(backend, (cloud.x, cloud.y), queries_per_block, atoms_per_block, interpret=interpret)
+    arrays = cloud.x, cloud.y
+    plan = make_plan(backend, arrays, queries_per_block, atoms_per_block, interpret=interpret, truncation=truncation)
     return Request(names, k if "top_k" in names else 1, plan)
 
 

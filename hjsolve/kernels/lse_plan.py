@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from ..checks import require
 from ..typing import Array
 
-BACKENDS = ("auto", "reference", "blocked", "pallas")
+BACKENDS = ("auto", "reference", "blocked", "cells", "pallas")
 UNROLL = 32
 """Rows of a block that are separate expressions on CPU; more compile longer and gain nothing."""
 DIRECT_DIMENSIONS = 8
@@ -26,13 +27,17 @@ class Blocks(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How to evaluate: `backend`, the `platform` it runs on, and block sizes where they are not left to the shapes."""
+    """How to evaluate: `backend`, the `platform` it runs on, and block sizes where they are not left to the shapes.
+
+    `truncation` is the share of the Gibbs weights that the backend "cells" may leave out.
+    """
 
     backend: str
     platform: str
     queries: int | None = None
     atoms: int | None = None
     interpret: bool = False
+    truncation: float | None = None
 
     def blocks(self, sweep: str, dimension: int, itemsize: int) -> Blocks:
         """Block sizes for a sweep ("sum", "average", "entropy", "weighted", "heaviest"), by shape and device.
@@ -65,9 +70,20 @@ def make_plan(
     atoms: int | None = None,
     *,
     interpret: bool = False,
+    truncation: float | None = None,
 ) -> Plan:
     """The plan for `arrays`: on their device if they are concrete, else on JAX's default device."""
     require(backend in BACKENDS, f"`backend` must be among {', '.join(BACKENDS)}; got {backend!r}.")
+    truncation = check_truncation(truncation)
+    require(
+        truncation is None or backend in ("auto", "cells"),
+        f"`truncation` is for the backends 'cells' and 'auto'; `backend` is {backend!r}, which sums over all atoms. "
+        "Leave one of the two out.",
+    )
+    require(
+        truncation is not None or backend != "cells",
+        "`backend` = 'cells' needs `truncation`, the share of the Gibbs weights that may be left out, such as 1e-9.",
+    )
     for name, size in (("queries_per_block", queries), ("atoms_per_block", atoms)):
         require(size is None or size >= 1, f"`{name}` must be >= 1; got {size}. Leave it out to follow the device.")
     arrays = tuple(arrays)
@@ -76,12 +92,30 @@ def make_plan(
     if backend == "auto":
         double = any(a.dtype.itemsize == 8 for a in arrays)
         backend = "pallas" if platform == "gpu" or (platform == "tpu" and not double) else "blocked"
+        if truncation is not None and platform == "cpu":
+            backend = "cells"  # its loops of unknown length suit no other device, and all atoms keep any tolerance
     require(
         backend != "pallas" or platform != "cpu" or interpret,
         "`backend` = 'pallas' needs a GPU or a TPU; the arrays are on a CPU. Use 'blocked', or `interpret` = True to "
         "check the Pallas kernels slowly.",
     )
-    return Plan(backend, platform, queries, atoms, interpret)
+    return Plan(backend, platform, queries, atoms, interpret, truncation if backend == "cells" else None)
+
+
+def check_truncation(truncation: float | None) -> float | None:
+    """`truncation` as a number between 0 and 1, or None."""
+    if truncation is None:
+        return None
+    if isinstance(truncation, jax.core.Tracer) or not isinstance(truncation, float | int | np.generic):
+        raise TypeError(
+            f"`truncation` must be a plain number or None, fixed when a program is compiled; got {truncation!r}."
+        )
+    require(
+        0 < truncation < 1,
+        f"`truncation` must be > 0 and < 1; got {truncation}. It is the share of the Gibbs weights that may be left "
+        "out, such as 1e-9; None sums over all atoms.",
+    )
+    return float(truncation)
 
 
 def _devices(array: Array) -> Iterable[jax.Device]:

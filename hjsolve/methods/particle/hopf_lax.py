@@ -1,6 +1,6 @@
 """The Hopf-Lax formula: the viscosity solution for convex H(p) without viscosity, one minimisation per point."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -20,10 +20,12 @@ from .inviscid import default_tolerance, poison, require_inviscid, value_and_slo
 from .kinks import MOST_CONTROLS, compass, descend
 from .lowest_atom import lowest_atom
 from .panoc import Minimum, panoc
-from .screening import SCREENED, height, objective_at, screen
+from .screening import height, looks_convex, objective_at, places_tried, screen
 from .starts import map_blocks, sampled_reach, spread
 
 _REACH_SAMPLES = 256
+_LANES = 64
+"""Searches that run at once: more points at a time mean fewer starts at a time."""
 
 
 class Starts(eqx.Module):
@@ -108,7 +110,7 @@ class HopfLax(AbstractRepresentation):
         first, second = jax.random.split(jax.random.key(0) if key is None else key)
         d = problem.dimension
         size = _control(problem).size
-        return Starts(spread(first, SCREENED * (self.starts - 1), size), spread(second, _REACH_SAMPLES, d))
+        return Starts(spread(first, places_tried(self.starts, size), size), spread(second, _REACH_SAMPLES, d))
 
     def evaluate(
         self, problem: Problem, t: Scalar, state: Starts, points: Points | None, *, key: PRNGKeyArray | None = None
@@ -159,7 +161,7 @@ class HopfLax(AbstractRepresentation):
             scales = jnp.maximum(jnp.stack([reach, near]), jnp.finfo(points.dtype).tiny) / t
 
         def block(xs: Points) -> _Found:
-            results = jax.vmap(lambda x: self._search(control, data, t, x, state.controls, scales))(xs)
+            results = self._search(control, data, t, xs, state.controls, scales)
             if control.size > MOST_CONTROLS:
                 return results
             rough = results.gap > self._tolerance(results.u) * (1 + jnp.abs(results.u))
@@ -174,29 +176,76 @@ class HopfLax(AbstractRepresentation):
 
             return jax.lax.cond(jnp.any(rough), polish, lambda: results)
 
-        return map_blocks(block, points, self.starts)
+        return map_blocks(block, points, 1)
 
-    def _search(self, control: Control, data: Function, t: Scalar, x: Point, fractions: Array, scales: Array) -> _Found:
-        objective = objective_at(control, data, t, x)
-        begins, heights = screen(control, data, objective, x, fractions, scales)
-        begins = begins[jax.lax.top_k(-heights, self.starts)[1]]
-        tolerance = self._tolerance(x)
-        precise = jnp.sqrt(jnp.finfo(x.dtype).eps)
+    def _search(
+        self, control: Control, data: Function, t: Scalar, xs: Points, fractions: Array, scales: Array
+    ) -> _Found:
+        """The lowest minimum of several searches for every x, best start first.
+
+        Those after the first are left out where the data look convex from every place tried.
+        """
+        screened = jax.vmap(lambda x: screen(control, data, objective_at(control, data, t, x), x, fractions, scales))(
+            xs
+        )
+        together = min(self.starts, max(1, _LANES // len(xs)))
+        groups = -(-self.starts // together)
+        order = jax.lax.top_k(-screened.heights, self.starts)[1]
+        order = jnp.pad(order, ((0, 0), (0, groups * together - self.starts)), mode="edge")
+        tolerance = self._tolerance(xs)
+        precise = jnp.sqrt(jnp.finfo(xs.dtype).eps)
 
         def finished(value: Scalar, gap: Scalar, residual: Array, gradient: Array) -> Array:
             closed = t * gap <= 0.5 * tolerance * (1 + jnp.abs(t * value))
             return closed & (jnp.max(jnp.abs(residual)) <= precise * (1 + jnp.max(jnp.abs(gradient))))
 
-        def run(a: Array) -> Minimum:
-            return panoc(objective, control.proximal, control.conjugate, a, finished, self.max_iterations)
+        def run(x: Point, begins: Array) -> tuple[Minimum, Array]:
+            """The best of `together` searches at x, and the values of all."""
+            objective = objective_at(control, data, t, x)
 
-        ends = jax.vmap(run)(begins)
-        values = jnp.where(jnp.isfinite(ends.value), ends.value, jnp.inf)
-        best = jnp.argmin(values)
-        u = t * values
-        agree = jnp.mean(u <= u[best] + jnp.sqrt(tolerance) * (1 + jnp.abs(u[best])))
-        v = control.steer(ends.z[best])
-        return _Found(ends.z[best], v, u[best], data(x - t * v)[1], t * ends.gap[best], agree, ends.iterations[best])
+            def one(a: Array) -> Minimum:
+                return panoc(objective, control.proximal, control.conjugate, a, finished, self.max_iterations)
+
+            ends = jax.vmap(one)(begins)
+            values = jnp.where(jnp.isfinite(ends.value), ends.value, jnp.inf)
+            best = jnp.argmin(values)
+            return jax.tree.map(lambda a: a[best], ends._replace(value=values)), values
+
+        def single(x: Point, places: Any, end: Minimum) -> Array:
+            return looks_convex(places, end.z, objective_at(control, data, t, x)(end.z)[0], end.gradient)
+
+        def more(carry: tuple[Array, Minimum, Array, Array]) -> Array:
+            group, _, _, convex = carry
+            return (group < groups) & ~jnp.all(convex)
+
+        def search(carry: tuple[Array, Minimum, Array, Array]) -> tuple[Array, Minimum, Array, Array]:
+            group, best, values, _ = carry
+            some = jax.lax.dynamic_slice_in_dim(order, group * together, together, axis=1)
+            ends, found = jax.vmap(run)(xs, jnp.take_along_axis(screened.begins, some[..., None], axis=1))
+            values = jax.lax.dynamic_update_slice_in_dim(values, found, group * together, axis=1)
+            lower = ends.value < best.value
+            best = jax.tree.map(
+                lambda new, old: jnp.where(lower.reshape((-1,) + (1,) * (new.ndim - 1)), new, old), ends, best
+            )
+            return group + 1, best, values, jax.vmap(single)(xs, screened, best)
+
+        count, number = len(xs), jnp.zeros(len(xs), xs.dtype)
+        nothing = Minimum(
+            jnp.zeros((count, control.size), xs.dtype),
+            number + jnp.inf,
+            jnp.zeros((count, control.size), xs.dtype),
+            number + jnp.inf,
+            jnp.zeros(count, int),
+        )
+        values = jnp.full((count, groups * together), jnp.inf, xs.dtype)
+        start = jnp.zeros((), int), nothing, values, jnp.zeros(count, bool)
+        searched, best, values, _ = jax.lax.while_loop(more, search, start)
+        u = t * best.value
+        same = t * values <= (u + jnp.sqrt(tolerance) * (1 + jnp.abs(u)))[:, None]
+        agreement = jnp.sum(same, axis=1) / (searched * together)
+        v = jax.vmap(control.steer)(best.z)
+        p = jax.vmap(lambda x, v: data(x - t * v)[1])(xs, v)
+        return _Found(best.z, v, u, p, t * best.gap, agreement.astype(u.dtype), best.iterations)
 
 
 def _control(problem: Problem) -> Control:
