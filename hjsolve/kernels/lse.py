@@ -58,9 +58,20 @@ def lse(
     that of |y|²/(4ct²ε). On concrete float32 arguments an `HJWarning` says when weights are off by more than 0.1;
     float64 is the remedy.
 
-    `backend` is "blocked" (XLA, any device), "pallas" (GPU, TPU; on CPU with `interpret=True`), "reference" (the whole
-    m x N table) or "auto", by device. Block sizes follow from shapes and device unless given. Called on concrete arrays
-    on a CPU with AVX-512, it is compiled for 512-bit vectors (1.4 times faster than inside a caller's jit).
+    `truncation` in (0, 1) leaves out atoms far from the minimiser whose weights are at most that share of the sum, for
+    every query: the cost then grows with N and with the atoms inside the kernel's width √(2εt), not with N·m. u is
+    high by at most −(ε/c) log(1 − truncation); averages, barycentre and 2ct times the gradient are off by at most
+    truncation/(1 − truncation) times the largest |value − average|, entropies by about
+    truncation·log(N/truncation), and are no longer accurate relative to themselves. Derivatives are truncated alike,
+    those in atoms to truncation times the largest cotangent; the slopes of entropies and top_k's weights are not. At
+    ε = 0, and for top_k, the answer is exact and found as fast. It is a plain number, fixed at compile time; a wide
+    kernel gains nothing and costs up to a third more. Small problems, one ε per atom and d > 8 are summed in full,
+    as is everything on devices other than CPUs unless `backend` = "cells" is given.
+
+    `backend` is "blocked" (XLA, any device), "cells" (needs `truncation`, which chooses it on CPU), "pallas" (GPU, TPU;
+    on CPU with `interpret=True`), "reference" (the whole m x N table) or "auto", by device. Block sizes follow from
+    shapes and device unless given. Called on concrete arrays on a CPU with AVX-512, it is compiled for 512-bit vectors
+    (1.4 times faster than inside a caller's jit).
 
     Raises `ValueError` for arguments out of range, of wrong shape, with NaN, or with no meaning together.
     Source: arXiv 2605.28983; online maximum: arXiv 1805.02867.

@@ -19,6 +19,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Integer
 
 from ..typing import Array, Float, Points, Scalar
@@ -31,7 +32,6 @@ from .lse_steps import ABSENT, Tile, first_sums, first_with_entropy, matmul, sum
 
 _QUERIES, _PART, _ATOMS = 256, 32, 32
 """Queries of a block and of its parts, which have bounds of their own; atoms of a block."""
-TOG = 4
 _FEWEST = 1500
 """Harmonic mean of queries and atoms, halved, below which the sort costs more than it saves."""
 
@@ -75,16 +75,18 @@ def weighted_sum(
         return lse_blocked.weighted_sum(x, alpha, y, beta, kappa, values, plan=plan, form=form)
 
     def first(low: Array) -> Any:
-        return low, jnp.zeros((values.shape[1], low.shape[0]), values.dtype)
+        return low, jnp.zeros((columns.shape[1], low.shape[0]), values.dtype)
 
     def step(state: Any, tile: Tile, vb: Array) -> Any:
         low, sums = state
         table = tile.table(low)
         return low, sums + matmul(vb.T, tile.exp2(jnp.where(table < 0, table, 0.0)))
 
-    result = _sweep(x, y, beta, kappa, values, 0.0, plan, TOG, first, step, lambda s: (s[1].T,), low=alpha * -LOG2E)[0]
+    # a product with one column alone is compiled into a loop without vectors, six times slower
+    columns = jnp.pad(values, ((0, 0), (0, 1))) if values.shape[1] == 1 else values
+    result = _sweep(x, y, beta, kappa, columns, 0.0, plan, 4, first, step, lambda s: (s[1].T,), low=alpha * -LOG2E)[0]
     missing = jnp.isnan(jnp.sum(y) + jnp.sum(beta) + kappa) | jnp.isnan(jnp.sum(x, axis=1) + alpha)
-    return jnp.where(missing[:, None], jnp.nan, result)
+    return jnp.where(missing[:, None], jnp.nan, result[:, : values.shape[1]])
 
 
 def heaviest(
@@ -164,8 +166,8 @@ def _sweep(
     carried = filled_to(tree.blocks * size, payload[tree.order], padding).reshape(tree.blocks, size, *payload.shape[1:])
     order = hilbert_order(places)
     known = None if low is None else jnp.where(ok, jnp.minimum(low, -ABSENT), 0.0)[order]
-    log_tolerance = None if count else jnp.log2(jnp.asarray(plan.truncation, x.dtype))
-    near = partial(neighbours, tree, log_tolerance=log_tolerance, count=count or 1, ahead=together)
+    log_tolerance = None if count else jnp.asarray(np.log2(plan.truncation or 1.0), x.dtype)
+    near = partial(neighbours, tree, log_tolerance=log_tolerance, count=count or 1)
 
     def block(found: Array, some: Any) -> Any:
         xb, lb = some

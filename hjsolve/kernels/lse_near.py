@@ -89,6 +89,7 @@ def tree_of(y: Points, b: Float[Array, "N"], size: int) -> Tree:
     n = groups * _CHILDREN
     order = hilbert_order(y)
     sorted_y, sorted_b = filled_to(n * size, y[order]), jnp.maximum(b[order], ABSENT)
+    sorted_y, sorted_b = jax.lax.optimization_barrier((sorted_y, sorted_b))  # compiled once, not into every use
     models = filled_to(n * size, sorted_b)  # padding repeats the last atom, so as not to widen its box
     children = _cells(sorted_y.reshape(n, size, d), models.reshape(n, size))
     children = children._replace(level=jnp.where(jnp.arange(n) * size < count, children.level, ABSENT))
@@ -116,7 +117,6 @@ def neighbours(
     *,
     log_tolerance: Scalar | None,
     count: int,
-    ahead: int,
 ) -> Neighbours:
     """The blocks that matter to P parts of a block of queries; all others together are below the tolerance.
 
@@ -190,4 +190,5 @@ def _cells(y: Float[Array, "n A d"], b: Float[Array, "n A"]) -> Cells:
     half = (upper - lower) / 2
     level = jnp.max(b - jnp.sum(slope[:, None] * (y - (lower + half)[:, None]), axis=2), axis=1)
     rounding = _ULPS * jnp.finfo(y.dtype).eps * (jnp.abs(level) + jnp.sum(jnp.abs(slope) * half, axis=1))
-    return Cells(lower, upper, slope, level + rounding)
+    found: Cells = jax.lax.optimization_barrier(Cells(lower, upper, slope, level + rounding))
+    return found

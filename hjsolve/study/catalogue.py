@@ -50,10 +50,11 @@ def _base_name(base: ast.expr) -> str:
 
 
 def _export_list(init: Path) -> list[str]:
-    """Return `__all__` of a package, or no names where there is none."""
+    """Return `__all__` of a package (or the keys of `_HOMES`, of one whose names load lazily), or no names."""
     if not init.is_file():
         return []
     for node in ast.parse(init.read_bytes()).body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+        names = {t.id for t in node.targets if isinstance(t, ast.Name)} if isinstance(node, ast.Assign) else set()
+        if isinstance(node, ast.Assign) and names & {"__all__", "_HOMES"}:
             return [str(name) for name in ast.literal_eval(node.value)]
     return []

@@ -1,6 +1,6 @@
 """The Hopf-Lax formula: the viscosity solution for convex H(p) without viscosity, one minimisation per point."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -20,18 +20,20 @@ from .inviscid import default_tolerance, poison, require_inviscid, value_and_slo
 from .kinks import MOST_CONTROLS, compass, descend
 from .lowest_atom import lowest_atom
 from .panoc import Minimum, panoc
-from .screening import height, looks_convex, objective_at, places_tried, screen
+from .screening import Screened, cells, height, looks_convex, objective_at, screen
 from .starts import map_blocks, sampled_reach, spread
 
 _REACH_SAMPLES = 256
 _LANES = 64
 """Searches that run at once: more points at a time mean fewer starts at a time."""
 
+_T = TypeVar("_T")
+
 
 class Starts(eqx.Module):
-    """Relative places: `controls` `[n, size]` where searches may begin, `samples` `[k, d]` that measure the reach."""
+    """Relative places: `controls` `[starts − 1, n, size]` to begin at, `samples` `[k, d]` that measure the reach."""
 
-    controls: Float[Array, "n size"]
+    controls: Float[Array, "cells n size"]
     samples: Points
 
 
@@ -57,8 +59,9 @@ class HopfLax(AbstractRepresentation):
     u = min_j g_j + tL((x − y_j)/t), +inf (so `RESULTS.nonfinite`) where no atom is within reach.
 
     Each point runs `starts` searches by accelerated forward-backward steps (PANOC) in the velocity v = (x − y)/t, each
-    begun at the best of 64 places per start within the reach of the data's slopes, and keeps the lowest. Convex data
-    need one start. For other data only the best of the starts is known: a narrow well may be missed.
+    begun at the best of 64 places (16 beyond 6 dimensions) in a cell of its own of the reach of the data's slopes, and
+    keeps the lowest. Beyond 6 dimensions one search suffices where its gap closes and g lies above its tangent at all
+    places tried, as convex data do. For other data only the best of the starts is known: a narrow well may be missed.
 
     **Certificate.** With p = ∇g(y), `stats["gap"]` `[m]` is t[L(v) + H(p)] − p·(x − y) >= 0 (Fenchel-Young). For
     convex g the error of u is at most this; otherwise it vanishes at stationary points alone. A gap above
@@ -110,7 +113,7 @@ class HopfLax(AbstractRepresentation):
         first, second = jax.random.split(jax.random.key(0) if key is None else key)
         d = problem.dimension
         size = _control(problem).size
-        return Starts(spread(first, places_tried(self.starts, size), size), spread(second, _REACH_SAMPLES, d))
+        return Starts(cells(first, self.starts, size), spread(second, _REACH_SAMPLES, d))
 
     def evaluate(
         self, problem: Problem, t: Scalar, state: Starts, points: Points | None, *, key: PRNGKeyArray | None = None
@@ -168,11 +171,7 @@ class HopfLax(AbstractRepresentation):
 
             def polish() -> _Found:
                 polished = jax.vmap(lambda x, r: _at_kink(control, data, t, x, r, self._tolerance(x)))(xs, results)
-                return jax.tree.map(
-                    lambda new, old: jnp.where(rough.reshape((-1,) + (1,) * (new.ndim - 1)), new, old),
-                    polished,
-                    results,
-                )
+                return _where(rough, polished, results)
 
             return jax.lax.cond(jnp.any(rough), polish, lambda: results)
 
@@ -181,71 +180,66 @@ class HopfLax(AbstractRepresentation):
     def _search(
         self, control: Control, data: Function, t: Scalar, xs: Points, fractions: Array, scales: Array
     ) -> _Found:
-        """The lowest minimum of several searches for every x, best start first.
-
-        Those after the first are left out where the data look convex from every place tried.
-        """
+        """The lowest minimum of several searches for every x, best start first; those not needed are left out."""
         screened = jax.vmap(lambda x: screen(control, data, objective_at(control, data, t, x), x, fractions, scales))(
             xs
         )
-        together = min(self.starts, max(1, _LANES // len(xs)))
+        m, together = len(xs), min(self.starts, max(1, _LANES // len(xs)))
         groups = -(-self.starts // together)
-        order = jax.lax.top_k(-screened.heights, self.starts)[1]
-        order = jnp.pad(order, ((0, 0), (0, groups * together - self.starts)), mode="edge")
+        begins = jnp.pad(screened.begins, ((0, 0), (0, groups * together - self.starts), (0, 0)), mode="edge")
         tolerance = self._tolerance(xs)
-        precise = jnp.sqrt(jnp.finfo(xs.dtype).eps)
+
+        def suffices(x: Point, screened: Screened, end: Minimum) -> Array:
+            closed = t * end.gap <= tolerance * (1 + jnp.abs(t * end.value))
+            value = objective_at(control, data, t, x)(end.z)[0]
+            return closed & looks_convex(screened, end.z, value, end.gradient)
+
+        def more(carry: tuple[Array, Minimum, Array, Array]) -> Array:
+            group, _, _, done = carry
+            return (group < groups) & ~jnp.all(done)
+
+        def search(carry: tuple[Array, Minimum, Array, Array]) -> tuple[Array, Minimum, Array, Array]:
+            group, best, values, done = carry
+            some = jax.lax.dynamic_slice_in_dim(begins, group * together, together, axis=1)
+            ends, found = jax.vmap(lambda x, a: self._run(control, data, t, x, a))(xs, some)
+            values = jax.lax.dynamic_update_slice_in_dim(values, found, group * together, axis=1)
+            best = _where(ends.value < best.value, ends, best)
+            if control.size > MOST_CONTROLS:  # in few dimensions the others cost little
+                done = jax.vmap(suffices)(xs, screened, best)
+            return group + 1, best, values, done
+
+        nowhere, infinity = jnp.zeros((m, control.size), xs.dtype), jnp.full(m, jnp.inf, xs.dtype)
+        nothing = Minimum(nowhere, infinity, nowhere, infinity, jnp.zeros(m, int))
+        values = jnp.full((m, groups * together), jnp.inf, xs.dtype)
+        start = jnp.zeros((), int), nothing, values, jnp.zeros(m, bool)
+        searched, best, values, _ = jax.lax.while_loop(more, search, start)
+        u = t * best.value
+        same = t * values <= (u + jnp.sqrt(tolerance) * (1 + jnp.abs(u)))[:, None]
+        agreement = jnp.sum(same, axis=1).astype(u.dtype) / (searched * together)
+        v = jax.vmap(control.steer)(best.z)
+        p = jax.vmap(lambda x, v: data(x - t * v)[1])(xs, v)
+        return _Found(best.z, v, u, p, t * best.gap, agreement, best.iterations)
+
+    def _run(self, control: Control, data: Function, t: Scalar, x: Point, begins: Array) -> tuple[Minimum, Array]:
+        """The best of the searches from `begins` `[k, size]`, and the values of all."""
+        objective, tolerance = objective_at(control, data, t, x), self._tolerance(x)
+        precise = jnp.sqrt(jnp.finfo(x.dtype).eps)
 
         def finished(value: Scalar, gap: Scalar, residual: Array, gradient: Array) -> Array:
             closed = t * gap <= 0.5 * tolerance * (1 + jnp.abs(t * value))
             return closed & (jnp.max(jnp.abs(residual)) <= precise * (1 + jnp.max(jnp.abs(gradient))))
 
-        def run(x: Point, begins: Array) -> tuple[Minimum, Array]:
-            """The best of `together` searches at x, and the values of all."""
-            objective = objective_at(control, data, t, x)
+        def one(a: Array) -> Minimum:
+            return panoc(objective, control.proximal, control.conjugate, a, finished, self.max_iterations)
 
-            def one(a: Array) -> Minimum:
-                return panoc(objective, control.proximal, control.conjugate, a, finished, self.max_iterations)
+        ends = jax.vmap(one)(begins)
+        values = jnp.where(jnp.isfinite(ends.value), ends.value, jnp.inf)
+        return jax.tree.map(lambda a: a[jnp.argmin(values)], ends._replace(value=values)), values
 
-            ends = jax.vmap(one)(begins)
-            values = jnp.where(jnp.isfinite(ends.value), ends.value, jnp.inf)
-            best = jnp.argmin(values)
-            return jax.tree.map(lambda a: a[best], ends._replace(value=values)), values
 
-        def single(x: Point, places: Any, end: Minimum) -> Array:
-            return looks_convex(places, end.z, objective_at(control, data, t, x)(end.z)[0], end.gradient)
-
-        def more(carry: tuple[Array, Minimum, Array, Array]) -> Array:
-            group, _, _, convex = carry
-            return (group < groups) & ~jnp.all(convex)
-
-        def search(carry: tuple[Array, Minimum, Array, Array]) -> tuple[Array, Minimum, Array, Array]:
-            group, best, values, _ = carry
-            some = jax.lax.dynamic_slice_in_dim(order, group * together, together, axis=1)
-            ends, found = jax.vmap(run)(xs, jnp.take_along_axis(screened.begins, some[..., None], axis=1))
-            values = jax.lax.dynamic_update_slice_in_dim(values, found, group * together, axis=1)
-            lower = ends.value < best.value
-            best = jax.tree.map(
-                lambda new, old: jnp.where(lower.reshape((-1,) + (1,) * (new.ndim - 1)), new, old), ends, best
-            )
-            return group + 1, best, values, jax.vmap(single)(xs, screened, best)
-
-        count, number = len(xs), jnp.zeros(len(xs), xs.dtype)
-        nothing = Minimum(
-            jnp.zeros((count, control.size), xs.dtype),
-            number + jnp.inf,
-            jnp.zeros((count, control.size), xs.dtype),
-            number + jnp.inf,
-            jnp.zeros(count, int),
-        )
-        values = jnp.full((count, groups * together), jnp.inf, xs.dtype)
-        start = jnp.zeros((), int), nothing, values, jnp.zeros(count, bool)
-        searched, best, values, _ = jax.lax.while_loop(more, search, start)
-        u = t * best.value
-        same = t * values <= (u + jnp.sqrt(tolerance) * (1 + jnp.abs(u)))[:, None]
-        agreement = jnp.sum(same, axis=1) / (searched * together)
-        v = jax.vmap(control.steer)(best.z)
-        p = jax.vmap(lambda x, v: data(x - t * v)[1])(xs, v)
-        return _Found(best.z, v, u, p, t * best.gap, agreement.astype(u.dtype), best.iterations)
+def _where(condition: Array, new: _T, old: _T) -> _T:
+    """Row by row."""
+    return jax.tree.map(lambda a, b: jnp.where(condition.reshape((-1,) + (1,) * (a.ndim - 1)), a, b), new, old)
 
 
 def _control(problem: Problem) -> Control:

@@ -6,21 +6,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...typing import Array, Function, Point, Scalar
+from ...typing import Array, Function, Point, PRNGKeyArray, Scalar
 from .control import Control
+from .starts import spread
 
 _SCREENED, _FEW = 32, 8
 """Places tried per start, twice: for up to `_EVEN` controls, and beyond."""
 _EVEN = 6
+_BITS = 4
 _SCALES = 8
 _MARGIN = 1.25
 """The box of the places that matter is widened by this before it is searched again."""
 _STEP = 1e-2
 
 
-def places_tried(starts: int, size: int) -> int:
-    """How many `fractions` to screen for so many starts among `size` controls."""
-    return (starts - 1) * (_SCREENED if size <= _EVEN else _FEW)
+def cells(key: PRNGKeyArray, starts: int, size: int) -> Array:
+    """Places `[starts − 1, n, size]` of the box [−1, 1]^size, in compact cells for up to 6 controls."""
+    each = _SCREENED if size <= _EVEN else _FEW
+    places = spread(key, (starts - 1) * each, size)
+    if size <= _EVEN and starts > 1:  # in Morton's order: the bits of the coordinates in turn
+        digits = ((places + 1) * 2 ** (_BITS - 1)).astype(int)
+        bits = digits[:, :, None] >> jnp.arange(_BITS - 1, -1, -1) & 1
+        places = places[jnp.lexsort(jnp.moveaxis(bits, 0, -1).transpose(1, 0, 2).reshape(-1, len(places))[::-1])]
+    return places.reshape(starts - 1, each, size)
 
 
 def objective_at(control: Control, data: Function, t: Scalar, x: Point) -> Function:
@@ -41,10 +49,9 @@ def height(control: Control, objective: Function, a: Array, step: Scalar) -> Sca
 
 
 class Screened(NamedTuple):
-    """Controls where searches may begin, the objective there, and places z of dom ℓ where f is known."""
+    """Controls where searches may begin, lowest objective first, and places z of dom ℓ where f is known."""
 
     begins: Array
-    heights: Array
     places: Array
     values: Array
 
@@ -52,32 +59,48 @@ class Screened(NamedTuple):
 def screen(
     control: Control, data: Function, objective: Function, x: Point, fractions: Array, scales: Array
 ) -> Screened:
-    """The ray through x backwards, rest, and `fractions` of boxes of sizes between the two `scales`.
+    """Starts for one query x: the better of rest and the ray through x backwards, and the best place of each cell.
 
-    Then, because a control no better than rest cannot be the best, `fractions` of the box of those that are better.
+    `fractions` `[cells, n, size]` are scaled to boxes of sizes between the two `scales`; then, because a control no
+    better than rest cannot be the best, to the box of those that are better.
     """
 
-    def try_all(begins: Array) -> Screened:
-        step = jnp.asarray(_STEP, x.dtype)
+    @jax.vmap
+    def try_all(begins: Array) -> tuple[Array, Array, Array]:
+        z, cost = control.proximal(begins, jnp.asarray(_STEP, x.dtype))
+        value = objective(z)[0]
+        height = value + cost
+        return jnp.where(jnp.isfinite(height), height, jnp.inf), z, value
 
-        def one(a: Array) -> tuple[Array, Array, Array]:
-            z, cost = control.proximal(a, step)
-            value = objective(z)[0]
-            return value + cost, z, value
+    begins = jnp.stack([jnp.zeros(control.size, x.dtype), control.best(data(x)[1])])[None]
+    tries = begins, *jax.tree.map(lambda a: a[None], try_all(begins[0]))
+    rest = tries[1][0, 0]
+    best = _lowest(tries)
+    places, values = tries[2][0], tries[3][0]
+    if fractions.shape[0]:
+        powers = jnp.asarray(np.arange(fractions.shape[1]) % _SCALES / (_SCALES - 1), x.dtype)[:, None]
+        begins = fractions * scales[0] * (scales[1] / scales[0]) ** powers
+        tries = begins, *jax.vmap(try_all)(begins)
+        if control.size == len(x):
+            better = (tries[1] <= rest)[..., None]
+            span = jnp.max(jnp.where(better, jnp.abs(begins), scales[1] / 64), axis=(0, 1))
+            begins = _MARGIN * fractions * span
+            more = begins, *jax.vmap(try_all)(begins)
+            tries = jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis=1), tries, more)
+        best = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), best, _lowest(tries))
+        places = jnp.concatenate([places, tries[2].reshape(-1, control.size)])
+        values = jnp.concatenate([values, tries[3].reshape(-1)])
+    begins, heights = best
+    return Screened(begins[jnp.argsort(heights)], places, values)
 
-        heights, places, values = jax.vmap(one)(begins)
-        return Screened(begins, jnp.where(jnp.isfinite(heights), heights, jnp.inf), places, values)
 
-    powers = jnp.asarray(np.arange(len(fractions)) % _SCALES / (_SCALES - 1), x.dtype)[:, None]
-    begins = jnp.concatenate([jnp.zeros((1, control.size), x.dtype), control.best(data(x)[1])[None]])
-    begins = jnp.concatenate([begins, fractions * scales[0] * (scales[1] / scales[0]) ** powers])
-    first = try_all(begins)
-    if control.size != len(x) or len(fractions) == 0:
-        return first
-    better = (first.heights <= first.heights[0])[:, None]
-    span = jnp.max(jnp.where(better, jnp.abs(begins), scales[1] / 64), axis=0)
-    second = try_all(_MARGIN * fractions * span)
-    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, second)
+def _lowest(tries: tuple[Array, ...]) -> tuple[Array, Array]:
+    """The lowest of each cell `[cells, n]`: the control and its height."""
+    begins, heights = tries[:2]
+    index = jnp.argmin(heights, axis=1)[:, None]
+    return jnp.take_along_axis(begins, index[..., None], axis=1)[:, 0], jnp.take_along_axis(heights, index, axis=1)[
+        :, 0
+    ]
 
 
 def looks_convex(screened: Screened, z: Array, value: Scalar, slope: Array) -> Array:
