@@ -1,7 +1,7 @@
 """Which method for which problem: error and time of every method that can solve a few typical problems, in one run.
 
 Prints the Markdown table of docs/choosing.md. Errors are the largest ones at the points, against exact solutions;
-seconds are those of a second call (the first one compiles). `--smoke` runs every case at small sizes.
+seconds are those of a second call (the first one compiles). `--smoke` runs two cases at small sizes.
 """
 
 import argparse
@@ -23,6 +23,8 @@ def main():
     smoke = parser.parse_args().smoke
     print("| problem | method | largest error in u | in ∇u | seconds | compile |\n|---|---|---|---|---|---|")
     for name, exact, problem, points, methods in cases(smoke):
+        if smoke and not name.startswith(("1-D, g = |x|, ε = 0.1", "10-D")):
+            continue
         for label, method in methods.items():
             print(row(name, exact, problem, points, label, method), flush=True)
 

@@ -16,10 +16,10 @@ def draw(table):
     left.set(xlabel="training step", ylabel="mean of |Y_T − g(X_T)|²")
     left.set_title("Loss")
     left.legend(frameon=False, fontsize=8)
-    for k, kind in enumerate(("DeepBSDE", "FeynmanKac")):
+    for k, kind in enumerate(("DeepBSDE", "FeynmanKac", "HopfCole")):
         rows = method == kind
         places = np.array([names.index(name) for name in equation[rows]])
-        right.semilogx(error[rows], places + 0.1 * (2 * k - 1), _style.MARKERS[k], color=_style.CYCLE[k], label=kind)
+        right.semilogx(error[rows], places + 0.18 * (k - 1), _style.MARKERS[k], color=_style.CYCLE[k], label=kind)
     right.axvline(2e-3, color=_style.GREY, linestyle="--", linewidth=1)
     right.text(2e-3, len(names) - 0.45, "2e-3", ha="center", color=_style.GREY)
     right.set_yticks(range(len(names)), names)

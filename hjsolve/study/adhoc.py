@@ -33,13 +33,22 @@ from .terminal import console, progress
 if TYPE_CHECKING:
     from hjsolve.solution import Solution
 
-HAMILTONIANS = dict.fromkeys(("Quadratic", "Eikonal", "Linear", "Power"), "hjsolve.problem.hamiltonians")
+HAMILTONIANS = dict.fromkeys(
+    ("Quadratic", "Eikonal", "Linear", "Power", "Norm", "Polyhedral"), "hjsolve.problem.hamiltonians"
+)
 INITIALS = dict.fromkeys(("Quadratic", "Norm", "Cosine", "LogSumExp", "Atoms"), "hjsolve.problem.initials")
-METHODS = {"FiniteDifference": "hjsolve.methods.grid", "HopfCole": "hjsolve.methods.particle"}
+GRIDS = dict.fromkeys(("FiniteDifference", "Propagator"), "hjsolve.methods.grid")
+"""Methods with nodes of their own."""
+METHODS = GRIDS | dict.fromkeys(
+    ("HopfCole", "HopfLax", "Hopf", "Characteristics", "FeynmanKac"), "hjsolve.methods.particle"
+)
 PARTS = {
     "derivative": dict.fromkeys(("Upwind", "WENO5"), "hjsolve.methods.grid.derivatives"),
     "flux": dict.fromkeys(("LocalLaxFriedrichs",), "hjsolve.methods.grid.fluxes"),
     "stepper": dict.fromkeys(("ForwardEuler", "SSPRK3"), "hjsolve.methods.grid.steppers"),
+    "rule": dict.fromkeys(
+        ("GaussPanels", "GaussHermite", "PiecewiseLinear", "Sampled", "Trapezoid"), "hjsolve.methods.particle.rules"
+    ),
     "step_rule": dict.fromkeys(("CFL", "Fixed", "PowerLaw"), "hjsolve.methods.grid.step_rules"),
 }
 """The parts that a method's arguments name: `stepper: ForwardEuler`, `step_rule: {kind: CFL, number: 0.5}`."""
@@ -190,7 +199,7 @@ def _points(spec: File, mistakes: list[str]) -> np.ndarray[Any, Any] | None:
     lower, upper = spec.problem.domain.lower, spec.problem.domain.upper
     d, count = len(lower), spec.output.points_per_axis
     if count is None:
-        if spec.method.get("kind") == "FiniteDifference":
+        if spec.method.get("kind") in GRIDS:
             return None
         count = {1: 401, 2: 101, 3: 33}.get(d, max(2, int(20000 ** (1 / d))))
     if count**d > MAX_POINTS:

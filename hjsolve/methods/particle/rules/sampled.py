@@ -43,7 +43,7 @@ class Samples(eqx.Module):
 class Sampled(AbstractRule):
     """Importance sampling: u = −(ε/c) log (1/n) Σ_i f(y_i)/q(y_i), q a mixture of Gaussians made for each query.
 
-    `samples` n (default 4096; best a power of 2). `points` = "sobol": a scrambled Sobol net of dimension d + 1 under a
+    `samples` n (default 16384; best a power of 2). `points` = "sobol": a scrambled Sobol net of dimension d + 1 under a
     random digital shift (one coordinate picks the Gaussian, the others place the point in it); "random": independent
     points. The same points serve every time and place, drawn once from `solve(..., key=)`,
     so that u is a smooth function and its gradient that of these very sums.
@@ -64,7 +64,7 @@ class Sampled(AbstractRule):
     samples: int = eqx.field(static=True)
     points: Literal["sobol", "random"] = eqx.field(static=True)
 
-    def __init__(self, samples: int = 4096, points: Literal["sobol", "random"] = "sobol"):
+    def __init__(self, samples: int = 16384, points: Literal["sobol", "random"] = "sobol"):
         number = counts("samples", samples)
         if not isinstance(number, int):
             raise TypeError(f"`samples` must be one whole number; got {samples!r}.")
