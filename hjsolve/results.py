@@ -15,8 +15,8 @@ class RESULTS(eqx.Enumeration):
     )
     under_resolved: Any = (
         "The quadrature is too coarse for the integrand, whose width is at most the root of 2εt: the error is O(h²) or "
-        "worse. Raise the method's `nodes`, `cells` or `sources`, or shrink the domain or the horizon. (Times just after "
-        "0 can be dropped from `ts`.)"
+        "worse. Raise the method's `nodes`, `cells` or `sources`, or shrink the domain or the horizon. (Times just "
+        "after 0 can be dropped from `ts`.)"
     )
     under_sampled: Any = (
         "The effective sample size fell below 50: a few samples decide u, which is then likely too high whatever its "
