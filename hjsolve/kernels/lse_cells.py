@@ -178,11 +178,11 @@ def _sweep(
 
         def body(i: Array, state: Any) -> Any:
             at = i * together + jnp.arange(together)
-            ids = jnp.where(at < near_here.count, near_here.blocks[at], tree.blocks - 1)
+            ids = jnp.where(at < near_here.number, near_here.blocks[at], tree.blocks - 1)
             yb, bb, pb = (a[ids].reshape(together * size, *a.shape[2:]) for a in (tree.y, tree.b, carried))
             return step(state, Tile(coordinates, yb, bb, "distance", plan.platform == "cpu"), pb)
 
-        steps = (near_here.count + together - 1) // together
+        steps = (near_here.number + together - 1) // together
         return near_here.blocks, last(jax.lax.fori_loop(0, steps, body, first(lb)))
 
     rows = -(-m // queries) * queries

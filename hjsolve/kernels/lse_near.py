@@ -76,10 +76,10 @@ class Tree(NamedTuple):
 
 
 class Neighbours(NamedTuple):
-    """The first `count` entries of `blocks` are the blocks of atoms that may matter."""
+    """The first `number` entries of `blocks` are the blocks of atoms that may matter."""
 
     blocks: Integer[Array, "n"]
-    count: Integer[Array, ""]
+    number: Integer[Array, ""]
 
 
 def tree_of(y: Points, b: Float[Array, "N"], size: int) -> Tree:
@@ -131,8 +131,8 @@ def neighbours(
     middles = jnp.concatenate([lows + highs, (box[0] + box[1])[None]]) / 2
     bound, places = promising.at_point(middles[:, None])
     best = jnp.argmax(bound, axis=1)
-    *y0, whole = jnp.take_along_axis(places, best[:, None, None], axis=1)[:, 0]
-    y0 = jnp.stack(y0)
+    origins = jnp.take_along_axis(places, best[:, None, None], axis=1)[:, 0]
+    y0, whole = origins[:-1], origins[-1]
     if low is None:
         low = _lowest(tree, x, group * tree.coarse_size + best[:-1], count)
 
@@ -160,8 +160,8 @@ def neighbours(
         excess = cells.over_box(lows[:, None], highs[:, None], y0[:, None]) + rest[:, None]
         keep = jnp.any(~(excess < least), axis=0)
         ids = jnp.sort(jnp.where(keep, group * tree.coarse_size + jnp.arange(tree.coarse_size), tree.blocks))
-        blocks = jax.lax.dynamic_update_slice(found.blocks, ids.astype(jnp.int32), (found.count,))
-        return Neighbours(blocks, found.count + jnp.sum(keep, dtype=jnp.int32))
+        blocks = jax.lax.dynamic_update_slice(found.blocks, ids.astype(jnp.int32), (found.number,))
+        return Neighbours(blocks, found.number + jnp.sum(keep, dtype=jnp.int32))
 
     start = Neighbours(buffer, jnp.zeros((), jnp.int32))
     return jax.lax.fori_loop(0, number, look, start)

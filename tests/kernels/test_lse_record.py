@@ -279,7 +279,7 @@ def test_one_atom_and_duplicates() -> None:
         ({"outputs": ("u", "entropy"), "eps": 0.0}, r"entropy have no meaning at `eps` = 0"),
         ({"outputs": "top_k", "k": 141}, r"`k` must be between 1 and N = 140; got 141"),
         ({"outputs": "top_k", "k": 0}, r"`k` must be between 1"),
-        ({"backend": "cuda"}, r"`backend` must be among auto, reference, blocked, pallas; got 'cuda'"),
+        ({"backend": "cuda"}, r"`backend` must be among auto, reference, blocked, cells, pallas; got 'cuda'"),
         ({"atoms_per_block": 0}, r"`atoms_per_block` must be >= 1"),
     ],
 )

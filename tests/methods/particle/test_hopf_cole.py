@@ -10,8 +10,21 @@ import hjsolve as hj
 
 HopfCole = hj.methods.particle.HopfCole
 rules = hj.methods.particle.rules
-RNG = np.random.default_rng(0)
-WAVY = hj.initials.Custom(lambda x: jnp.sin(3 * x[0]) + 0.3 * x[0] ** 2)
+
+
+def blend(mix, x):
+    """Waves, one wave, a far well and a kink, by their shares: data of one type, so that tests share programs."""
+    waves, well = jnp.sin(3 * x[0]) + 0.3 * x[0] ** 2, -10 * jnp.exp(-((x[0] - 6) ** 2))
+    return mix @ jnp.stack([waves, jnp.sin(2 * x[0]), well, jnp.abs(x[0])])
+
+
+WAVY, SINE, WELL, KINK = (hj.initials.Custom(eqx.Partial(blend, row)) for row in np.eye(4))
+TRAPEZOID = HopfCole(nodes=1024)
+
+
+def column(places, count: int = 41) -> np.ndarray:
+    """Points `[count, 1]` that repeat `places`: one shape, compiled once."""
+    return np.resize(places, count)[:, None]
 
 
 def problem(initial, epsilon, *, c=1.0, d=1, domain=None, horizon=1.0) -> hj.Problem:
@@ -33,12 +46,11 @@ def quadratic_solution(x: np.ndarray, t: float, A: np.ndarray, epsilon: float, c
         ([[1.3]], 0.0, 2.0),
         ([[1.0, 0.2], [0.2, -0.3]], 0.1, 1.0),
         ([[1.0, 0.2], [0.2, 0.6]], 0.05, 0.5),
-        ([[0.5, 0.1, 0.0], [0.1, 0.4, -0.1], [0.0, -0.1, 0.6]], 0.3, 0.7),
     ],
 )
 def test_quadratic_data(A, epsilon: float, c: float) -> None:
     A, d = np.array(A), len(A)
-    x = RNG.uniform(-1.5, 1.5, size=(40, d))
+    x = np.random.default_rng(0).uniform(-1.5, 1.5, size=(41, d))
     solution = hj.solve(problem(hj.initials.Quadratic(A), epsilon, c=c, d=d), HopfCole(), [0.5, 1.0], points=x)
     for row, slope, t in zip(solution.u, solution.gradient, (0.5, 1.0), strict=True):
         # round-off: a few ulp of the largest energies
@@ -58,22 +70,23 @@ def test_periodic_data(epsilon: float) -> None:
     w = lambda t, x: 3.0 + 1.5 * np.exp(-epsilon * (kappa @ kappa) * t) * np.cos(x @ kappa)
     initial = hj.initials.Custom(eqx.Partial(two_waves, np.asarray(epsilon), kappa))
     torus = hj.Torus([-1.0, -1.0], [1.0, 1.0])
-    x = RNG.uniform(-1, 1, size=(30, 2))
+    x = np.random.default_rng(0).uniform(-1, 1, size=(30, 2))
     p = problem(initial, epsilon, domain=torus, d=2, horizon=0.3)
     solution = hj.solve(p, HopfCole(nodes=192), [0.1, 0.3], points=x)
     for row, t in zip(solution.u, (0.1, 0.3), strict=True):
         np.testing.assert_allclose(row, -epsilon * np.log(w(t, x)), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("method", [HopfCole(), HopfCole(nodes=301), HopfCole(samples=256)])
-def test_hopf_lax_of_the_absolute_value(method: HopfCole) -> None:
-    x, t = np.linspace(-2, 2, 41), 0.5
-    p = problem(hj.initials.Norm(), 0.0, domain=hj.Box([-2.0], [2.0]), horizon=t)
-    solution = hj.solve(p, method, [t], points=x[:, None])
-    expected = np.where(np.abs(x) <= 2 * t, x**2 / (4 * t), np.abs(x) - t)
-    np.testing.assert_allclose(solution.u[0], expected, rtol=0, atol=1e-14)  # refined to round-off
-    slope = np.where(np.abs(x) <= 2 * t, x / (2 * t), np.sign(x))
-    np.testing.assert_allclose(solution.gradient[0, :, 0], slope, rtol=0, atol=1e-7)  # √ulp where the fan ends
+@pytest.mark.parametrize(("method", "count"), [(HopfCole(), 41), (TRAPEZOID, 1012), (HopfCole(samples=256), 41)])
+def test_hopf_lax_of_the_absolute_value(method: HopfCole, count: int) -> None:
+    x, ts = np.linspace(-2, 2, count), [0.25, 0.5]
+    p = problem(KINK, 0.0, domain=hj.Box([-2.0], [2.0]), horizon=0.5)
+    solution = hj.solve(p, method, ts, points=x[:, None])
+    for k, t in enumerate(ts):
+        expected = np.where(np.abs(x) <= 2 * t, x**2 / (4 * t), np.abs(x) - t)
+        np.testing.assert_allclose(solution.u[k], expected, rtol=0, atol=1e-14)  # refined to round-off
+        slope = np.where(np.abs(x) <= 2 * t, x / (2 * t), np.sign(x))
+        np.testing.assert_allclose(solution.gradient[k, :, 0], slope, rtol=0, atol=1e-7)  # √ulp where the fan ends
 
 
 @pytest.mark.parametrize("epsilon", [2.0, 0.1, 0.01])
@@ -82,55 +95,52 @@ def test_smooth_data_against_adaptive_quadrature(epsilon: float, c: float) -> No
     g = lambda x: np.sin(3 * x) + 0.3 * x**2
     x = np.array([-1.4, -0.5, 0.1, 1.2])
     p = problem(WAVY, epsilon, c=c, horizon=0.5)
-    solution = hj.solve(p, HopfCole(), [0.2, 0.5], points=x[:, None])
+    solution = hj.solve(p, HopfCole(), [0.2, 0.5], points=column(x))
     for row, t in zip(solution.u, (0.2, 0.5), strict=True):
         expected = [cauchy_1d(g, t, place, epsilon, c) for place in x]
-        np.testing.assert_allclose(row, expected, rtol=0, atol=1e-11)  # the reference's own tolerance
+        np.testing.assert_allclose(row[:4], expected, rtol=0, atol=1e-11)  # the reference's own tolerance
 
 
-@pytest.mark.parametrize("d", [1, 3, 10])
+@pytest.mark.parametrize("d", [1, 10])
 @pytest.mark.parametrize("epsilon", [0.0, 1e-3, 0.5])
 def test_atoms_equal_the_sum_over_them(d: int, epsilon: float) -> None:
-    y, g, omega = RNG.normal(size=(50, d)), RNG.normal(size=50), RNG.uniform(0.2, 3, size=50)
-    x = RNG.normal(size=(30, d))
+    rng = np.random.default_rng(0)
+    y, g, omega = rng.normal(size=(50, d)), rng.normal(size=50), rng.uniform(0.2, 3, size=50)
+    x = rng.normal(size=(30, d))
     p = problem(hj.initials.Atoms(y, g, omega), epsilon, c=0.7, d=d)
     solution = hj.solve(p, HopfCole(), [0.3, 1.0], points=x)
     for row, t in zip(solution.u, (0.3, 1.0), strict=True):
         np.testing.assert_allclose(row, atoms_solution(x, t, y, g, epsilon, 0.7, omega), rtol=0, atol=1e-12)
 
 
-def residuals(solution: hj.Solution, t: float, x: np.ndarray) -> np.ndarray:
-    u = lambda t, x: solution(t, x)
-    return np.asarray(jax.jit(jax.vmap(lambda z: solution.equation.residual(u, t, z)))(jnp.asarray(x)))
-
-
 def test_residual_of_the_equation_atoms_really_solve() -> None:
-    y, g, omega = RNG.normal(size=(20, 2)), RNG.normal(size=20), RNG.uniform(0.2, 3, size=20)
-    x = RNG.normal(size=(5, 2))
+    rng = np.random.default_rng(0)
+    y, g, omega = rng.normal(size=(20, 2)), rng.normal(size=20), rng.uniform(0.2, 3, size=20)
+    x = rng.normal(size=(5, 2))
     p = problem(hj.initials.Atoms(y, g, omega), 0.2, c=0.7, d=2)
     solution = hj.solve(p, HopfCole(), [0.5], points=x)
+    both = jax.jit(jax.vmap(lambda z: [q.residual(solution, 0.5, z) for q in (solution.equation, p)]))
+    right, bare = both(jnp.asarray(x))
     # round-off of second derivatives of size 1/(2ct) + |y|²/(4ct²ε) ~ 100
-    assert np.abs(residuals(solution, 0.5, x)).max() < 1e-12
+    assert np.abs(right).max() < 1e-12
     # without the source dε/(2ct) it is off by just that
-    u = lambda t, z: solution(t, z)
-    bare = jax.jit(jax.vmap(lambda z: p.residual(u, 0.5, z)))(jnp.asarray(x))
     np.testing.assert_allclose(bare, -2 * 0.2 / (2 * 0.7 * 0.5), rtol=0, atol=1e-12)
 
 
 def test_residual_for_function_data() -> None:
-    initial = hj.initials.Custom(lambda x: jnp.sin(2 * x[0]))
-    p = problem(initial, 0.2, c=0.7)
-    solution = hj.solve(p, HopfCole(nodes=256), [0.5], points=[[0.0]])
-    assert np.abs(residuals(solution, 0.5, np.array([[-1.0], [0.1], [0.9]]))).max() < 1e-10
+    p = problem(SINE, 0.2, c=0.7)
+    solution = hj.solve(p, TRAPEZOID, [0.5, 1.0], points=column([0.0], 1012))
+    residual = jax.jit(jax.vmap(lambda z: solution.equation.residual(solution, 0.5, z)))
+    assert np.abs(residual(jnp.asarray([[-1.0], [0.1], [0.9]]))).max() < 1e-10
     assert solution.equation.hamiltonian.c == 0.7
 
 
 def test_semigroup() -> None:
     """From t = 0 to 0.5 at once, and to 0.2 and then 0.3 further by a trapezoid rule in NumPy."""
     x, epsilon = np.linspace(-1.5, 1.5, 11)[:, None], 0.1
-    p = problem(hj.initials.Custom(lambda x: jnp.sin(2 * x[0])), epsilon, domain=hj.Box([-6.0], [6.0]), horizon=0.5)
+    p = problem(SINE, epsilon, domain=hj.Box([-6.0], [6.0]), horizon=0.5)
     nodes = np.linspace(-6, 6, 1001)[:, None]  # |p| <= 2 for a time of 0.3, and 15 widths of noise
-    solution = hj.solve(p, HopfCole(nodes=2048), [0.2, 0.5], points=np.concatenate([nodes, x]))
+    solution = hj.solve(p, TRAPEZOID, [0.2, 0.5], points=np.concatenate([nodes, x]))
     first, whole = np.asarray(solution.u[0, :-11]), solution.u[1, -11:]
     exponents = -(first + (x - nodes[:, 0]) ** 2 / (4 * 0.3)) / epsilon + np.log(0.012)
     second = -epsilon * (logsumexp(exponents, axis=1) - 0.5 * np.log(4 * np.pi * epsilon * 0.3))
@@ -138,33 +148,34 @@ def test_semigroup() -> None:
 
 
 def test_time_zero_returns_the_data() -> None:
-    x = np.array([-1.4, -0.5, 0.1, 1.2])
-    solution = hj.solve(problem(WAVY, 0.1, horizon=0.5), HopfCole(), [0.0, 0.5], points=x[:, None])
+    points = column([-1.4, -0.5, 0.1, 1.2])
+    x = points[:, 0]
+    solution = hj.solve(problem(WAVY, 0.1, horizon=0.5), HopfCole(), [0.0, 0.5], points=points)
     np.testing.assert_allclose(solution.u[0], np.sin(3 * x) + 0.3 * x**2, rtol=0, atol=1e-15)
     np.testing.assert_allclose(solution.gradient[0, :, 0], 3 * np.cos(3 * x) + 0.6 * x, rtol=0, atol=1e-14)
     with pytest.raises(ValueError, match="`ts` must be > 0 for Atoms, which are singular at t = 0"):
-        hj.solve(problem(hj.initials.Atoms([[0.0]], [0.0]), 0.1), HopfCole(), [0.0], points=x[:, None])
+        hj.solve(problem(hj.initials.Atoms([[0.0]], [0.0]), 0.1), HopfCole(), [0.0], points=points)
 
 
 def test_points_outside_the_box_are_answered_as_the_cauchy_problem() -> None:
     p = problem(WAVY, 0.1, horizon=0.5)
     places = (0.1, 9.0, -1.2, 20.0)
-    solution = hj.solve(p, HopfCole(), [0.2, 0.5], points=np.array(places)[:, None])
+    solution = hj.solve(p, HopfCole(), [0.2, 0.5], points=column(places))
     expected = [cauchy_1d(lambda y: np.sin(3 * y) + 0.3 * y**2, 0.5, x, 0.1) for x in places]
     # the adaptive reference's own tolerance
-    np.testing.assert_allclose(solution.u[1], expected, rtol=1e-12, atol=1e-11)
-    inside = hj.solve(p, HopfCole(), [0.2, 0.5], points=np.array([0.1, 0.2, -1.2, 0.3])[:, None])
+    np.testing.assert_allclose(solution.u[1, :4], expected, rtol=1e-12, atol=1e-11)
+    inside = hj.solve(p, HopfCole(), [0.2, 0.5], points=column([0.1, 0.2, -1.2, 0.3]))
     np.testing.assert_array_equal(solution.u[:, ::2], inside.u[:, ::2])  # the others change nothing
     # atoms are all there is, so their solution is right anywhere
-    atoms = problem(hj.initials.Atoms([[0.0], [1.0]], [0.0, 0.2]), 0.1)
-    far = hj.solve(atoms, HopfCole(), [1.0], points=[[30.0]])
-    expected = atoms_solution(np.array([[30.0]]), 1.0, np.array([[0.0], [1.0]]), np.array([0.0, 0.2]), 0.1)
-    np.testing.assert_allclose(far.u[0], expected, rtol=1e-13)
+    y, g = np.linspace(0, 1, 50)[:, None], np.linspace(0, 0.2, 50)
+    atoms = problem(hj.initials.Atoms(y, g, np.ones(50)), 0.1)
+    far = hj.solve(atoms, HopfCole(), [0.5, 1.0], points=column([30.0], 30))
+    np.testing.assert_allclose(far.u[1], atoms_solution(column([30.0], 30), 1.0, y, g, 0.1), rtol=1e-13)
 
 
 def test_float32() -> None:
     p = problem(hj.initials.Quadratic(1.3), 0.1)
-    x = RNG.uniform(-1.5, 1.5, size=(40, 1))
+    x = np.random.default_rng(0).uniform(-1.5, 1.5, size=(40, 1))
     with jax.enable_x64(False):
         solution = hj.solve(p, HopfCole(), [1.0], points=x)
     assert solution.u.dtype == np.float32
@@ -253,11 +264,11 @@ def test_equation_is_the_problem_itself_for_function_data() -> None:
 
 
 @pytest.mark.parametrize(
-    ("d", "c", "epsilon", "a"), [(1, 1.0, 0.1, 100.0), (1, 1.0, 0.1, 1e4), (2, 1.0, 0.5, 40.0), (3, 1.0, 0.1, 1.0)]
+    ("d", "c", "epsilon", "a"), [(1, 1.0, 0.1, 100.0), (1, 1.0, 0.1, 1e4), (2, 1.0, 0.5, 40.0)]
 )
 def test_steep_data_are_resolved_where_the_solution_depends_on_them(d: int, c: float, epsilon: float, a: float) -> None:
     """The node box follows what matters, not the largest slope: quadratic data of any steepness at default nodes."""
-    x, t = np.random.default_rng(1).uniform(-1, 1, size=(40, d)), 0.5
+    x, t = np.random.default_rng(1).uniform(-1, 1, size=(41, d)), 0.5
     initial = hj.initials.Quadratic(a * np.eye(d))
     p = hj.Problem(hj.hamiltonians.Quadratic(c), epsilon, initial, hj.Box([-1.0] * d, [1.0] * d), t)
     solution = hj.solve(p, HopfCole(), [t / 2, t], points=x)
@@ -267,14 +278,11 @@ def test_steep_data_are_resolved_where_the_solution_depends_on_them(d: int, c: f
     assert bool(solution.result == hj.RESULTS.successful)
 
 
-WELL = hj.initials.Custom(lambda x: -10 * jnp.exp(-((x[0] - 6) ** 2)))
-
-
 @pytest.mark.parametrize("epsilon", [0.0, 1e-3, 0.1])
 def test_a_well_outside_the_box_is_seen(epsilon: float) -> None:
     well = lambda y: -10 * np.exp(-((y - 6) ** 2))
     p = problem(WELL, epsilon, domain=hj.Box([-2.0], [2.0]), horizon=0.5)
-    u = hj.solve(p, HopfCole(), [0.5], points=[[2.0], [1.5]]).u[0]
+    u = hj.solve(p, HopfCole(), [0.25, 0.5], points=column([2.0, 1.5])).u[1, :2]
     if epsilon == 0:
         y = np.linspace(-2, 12, 2_000_001)
         expected = [(well(y) + (x - y) ** 2 / 2).min() for x in (2.0, 1.5)]
@@ -286,4 +294,4 @@ def test_a_well_outside_the_box_is_seen(epsilon: float) -> None:
 def test_data_that_fall_too_fast_have_no_solution() -> None:
     p = problem(hj.initials.Quadratic([[-2.0]]), 0.1, horizon=0.9)
     with pytest.raises(RuntimeError, match="no solution up to the horizon"):
-        hj.solve(p, HopfCole(), [0.1, 0.9], points=np.full((40, 1), 0.5))
+        hj.solve(p, HopfCole(), [0.1, 0.9], points=np.full((41, 1), 0.5))
