@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -102,7 +102,7 @@ def make_plan(
     return Plan(backend, platform, queries, atoms, interpret, truncation if backend == "cells" else None)
 
 
-def check_truncation(truncation: float | None) -> float | None:
+def check_truncation(truncation: Any) -> float | None:
     """`truncation` as a number between 0 and 1, or None."""
     if truncation is None:
         return None

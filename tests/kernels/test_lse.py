@@ -40,7 +40,7 @@ def blocked(x, y, b, kappa, values, form="distance", entropy=True):
 
 @pytest.mark.parametrize(
     ("d", "m", "n"),
-    [(1, 1, 1), (9, 1, 1), (3, 1, 700), (1, 2049, 1), (8, 257, 513), (40, 1030, 513)],
+    [(1, 1, 1), (3, 1, 700), (1, 2049, 1), (8, 257, 513), (40, 1030, 513)],
 )
 def test_forward_equals_scipy(d: int, m: int, n: int) -> None:
     x, y, b = cloud(m, n, d)
@@ -62,13 +62,15 @@ def test_unrolled_and_whole_blocks_equal_the_table(d: int, form: str, platform: 
         np.testing.assert_allclose(f, e, rtol=0, atol=1e-13)  # scores <= 50, averages of numbers <= 4
 
 
+value_and_slopes = jax.jit(jax.value_and_grad(lambda *a: log_sum_exp(*a).sum(), argnums=(0, 1, 2, 3)))
+
+
 @pytest.mark.parametrize("epsilon", [1e-6, 1e-3, 1e3])
 def test_no_overflow_at_extreme_temperatures(epsilon: float) -> None:
     x, y, _ = cloud(300, 600, 2)
     g = np.random.default_rng(2).uniform(-1e4, 1e4, size=600)
     b, kappa = -g / epsilon, 1 / (4 * epsilon)
-    f = lambda *args: log_sum_exp(*args).sum()
-    computed, gradients = jax.jit(jax.value_and_grad(f, argnums=(0, 1, 2, 3)))(x, y, b, kappa)
+    computed, gradients = value_and_slopes(x, y, b, kappa)
     expected = logsumexp(dense_scores(x, y, b, kappa), axis=1).sum()
     assert abs(computed - expected) <= 1e-13 * abs(expected)  # a sum of 300 numbers of size osc/ε
     assert all(np.isfinite(a).all() for a in gradients)
@@ -160,6 +162,10 @@ def test_what_does_not_vary_costs_nothing() -> None:
         assert text.count(" gibbs[") + text.count(" gibbs_weighted_sum[") == sweeps
 
 
+curved = jax.value_and_grad(lambda *a: sum(jnp.sum(jnp.sin(o)) for o in gibbs_average(*a)), argnums=(0, 1, 2, 3, 4))
+curved_alone = jax.jit(curved)
+
+
 @pytest.mark.parametrize(
     "batched", [(0,), (1,), (3,), (4,), (0, 2)], ids=["queries", "atoms", "kappa", "values", "two"]
 )
@@ -168,10 +174,9 @@ def test_vmap_equals_a_loop_with_its_gradient(batched: tuple[int, ...]) -> None:
     for i in batched:
         args[i] = np.stack([args[i], 1.5 * args[i], -0.5 * args[i] if i != 3 else 2 * args[i]])
     axes = tuple(0 if i in batched else None for i in range(5))
-    f = jax.value_and_grad(lambda *a: sum(jnp.sum(jnp.sin(o)) for o in gibbs_average(*a)), argnums=(0, 1, 2, 3, 4))
-    found, f = jax.jit(jax.vmap(f, axes))(*args), jax.jit(f)
+    found = jax.jit(jax.vmap(curved, axes))(*args)
     for k in range(3):
-        one = f(*(a[k] if i in batched else a for i, a in enumerate(args)))
+        one = curved_alone(*(a[k] if i in batched else a for i, a in enumerate(args)))
         for mine, other in zip(jax.tree.leaves(found), jax.tree.leaves(one), strict=True):
             np.testing.assert_allclose(mine[k], other, rtol=0, atol=1e-12)
 
@@ -186,7 +191,7 @@ def test_points_of_a_batch_join_into_one_sweep() -> None:
     np.testing.assert_allclose(found, whole, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("d", [3, 8, 9, 40])
+@pytest.mark.parametrize("d", [8, 9, 40])
 @pytest.mark.parametrize("offset", [0.0, 100.0])
 def test_float32_error_is_a_few_ulp_of_value_and_energy(d: int, offset: float) -> None:
     x, y, _ = cloud(300, 600, d)

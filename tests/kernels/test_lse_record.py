@@ -91,9 +91,9 @@ def test_backends_agree() -> None:
     np.testing.assert_allclose(small.hessian, ask().hessian, rtol=0, atol=1e-12)
 
 
-def test_log_weights_are_the_logarithms_of_weights() -> None:
-    logs = lse(X, Y, G, t=T, eps=EPS, log_weights=np.log(OMEGA)).u
-    np.testing.assert_allclose(logs, lse(X, Y, G, t=T, eps=EPS, weights=OMEGA).u, rtol=0, atol=1e-14)
+def test_log_weights_are_the_logarithms_of_weights(record) -> None:
+    logs = lse(X, Y, G, t=T, eps=EPS, c=C, log_weights=np.log(OMEGA), values=VALUES, k=3, outputs=OUTPUTS)
+    np.testing.assert_allclose(logs.u, record.u, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("eps", [0.5, 0.05, 0.01])
@@ -117,20 +117,21 @@ def test_entropy_and_its_slope_are_exact_relative_to_themselves(eps: float) -> N
 
 
 def test_entropy_of_equal_atoms_is_the_logarithm_of_their_number() -> None:
-    for n in (1, 2, 70):
+    for n in (2, 70):
         found = lse(POINT, np.zeros((n, 2)), np.zeros(n), t=1.0, eps=0.1, outputs=("entropy", "u"))
         np.testing.assert_allclose(found.entropy, np.log(n), rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["u", "gradient", "entropy", "hessian", "d_t", "d_eps", "average", "top_k"])
-def test_outputs_are_differentiable_in_all_arguments(name: str) -> None:
+def test_outputs_are_differentiable_in_all_arguments() -> None:
     """Against the table's own autodiff, which the reference backend is not: SciPy's formulas in jnp."""
     small = slice(0, 9)
     args = tuple(map(jnp.asarray, (POINT, Y[small], G[small], T, EPS, C, OMEGA[small], VALUES[small])))
+    names = ("u", "gradient", "entropy", "hessian", "d_t", "d_eps", "average", "top_k")
+    curved = lambda outputs: {name: jnp.sum(jnp.sin(jnp.ravel(a))) for name, a in outputs.items()}
 
     def mine(x, y, g, t, eps, c, w, v):
-        found = lse(x, y, g, t=t, eps=eps, c=c, weights=w, values=v, k=2, outputs=(name, "average"))
-        return jnp.sum(jnp.sin(jnp.ravel(found.top_k.weights if name == "top_k" else getattr(found, name))))
+        found = lse(x, y, g, t=t, eps=eps, c=c, weights=w, values=v, k=2, outputs=names)
+        return curved({n: found.top_k.weights if n == "top_k" else getattr(found, n) for n in names})
 
     def other(x, y, g, t, eps, c, w, v):
         def u(x, t, eps):
@@ -140,22 +141,23 @@ def test_outputs_are_differentiable_in_all_arguments(name: str) -> None:
         energies = g + jnp.sum((x[0] - y) ** 2, axis=1) / (4 * c * t)
         pi = jax.nn.softmax(jnp.log(w) - c * energies / eps)
         result = {
-            "u": lambda: u(x[0], t, eps),
-            "gradient": lambda: jax.grad(u)(x[0], t, eps),
-            "hessian": lambda: jax.hessian(u)(x[0], t, eps),
-            "d_t": lambda: jax.grad(u, 1)(x[0], t, eps),
-            "d_eps": lambda: jax.grad(u, 2)(x[0], t, eps),
-            "entropy": lambda: -jnp.sum(pi * jnp.log(pi)),
-            "average": lambda: pi @ v,
-            "top_k": lambda: jax.lax.top_k(pi, 2)[0],
-        }[name]()
-        return jnp.sum(jnp.sin(jnp.ravel(result)))
+            "u": u(x[0], t, eps),
+            "gradient": jax.grad(u)(x[0], t, eps),
+            "hessian": jax.hessian(u)(x[0], t, eps),
+            "d_t": jax.grad(u, 1)(x[0], t, eps),
+            "d_eps": jax.grad(u, 2)(x[0], t, eps),
+            "entropy": -jnp.sum(pi * jnp.log(pi)),
+            "average": pi @ v,
+            "top_k": jax.lax.top_k(pi, 2)[0],
+        }
+        return curved(result)
 
     every = tuple(range(8))
-    found, expected = jax.jit(lambda *a: (jax.grad(mine, every)(*a), jax.grad(other, every)(*a)))(*args)
-    for position, (a, b) in enumerate(zip(found, expected, strict=True)):
-        scale = max(1.0, float(jnp.abs(b).max()))
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-11 * scale, err_msg=str(position))
+    found, expected = (jax.jit(jax.jacrev(f, every))(*args) for f in (mine, other))
+    for name in names:
+        for position, (a, b) in enumerate(zip(found[name], expected[name], strict=True)):
+            scale = max(1.0, float(jnp.abs(b).max()))
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-11 * scale, err_msg=f"{name} in {position}")
 
 
 def test_zero_viscosity_is_the_first_minimising_atom() -> None:

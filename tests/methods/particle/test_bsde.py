@@ -1,5 +1,6 @@
 import functools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,15 +22,38 @@ def cube(d: int) -> hj.Box:
     return hj.Box([-1.0] * d, [1.0] * d)
 
 
-def fitted(problem, method, steps=300, batch=64, rate=3e-3, key=0):
-    optimiser = optax.adam(optax.cosine_decay_schedule(rate, steps))
-    recipe = hj.Recipe(steps=steps, batch=batch, optimiser=optimiser)
-    return hj.fit(problem, method, recipe, key=jax.random.key(key))
+@functools.cache
+def recipe(steps: int, batch: int, rate: float) -> hj.Recipe:
+    """One object for one recipe, so that training compiles once for it."""
+    return hj.Recipe(steps=steps, batch=batch, optimiser=optax.adam(optax.cosine_decay_schedule(rate, steps)))
+
+
+def fitted(problem, method, steps=300, batch=64, rate=3e-3):
+    return hj.fit(problem, method, recipe(steps, batch, rate), key=jax.random.key(0))
+
+
+@functools.cache
+def small():
+    return fitted(RICCATI.problem(), DeepBSDE(START, steps=4, width=4), steps=20)
+
+
+@functools.cache
+def network():
+    return fitted(RICCATI.problem(), ForwardBackward(steps=10, width=32, depth=2), steps=600, rate=1e-2)
+
+
+def trained() -> DeepBSDE:
+    return small()[0]
 
 
 def exactly(exact, t, points) -> tuple[np.ndarray, np.ndarray]:
-    both = jax.jit(jax.vmap(lambda x: jax.value_and_grad(exact, argnums=1)(t, x)))(jnp.asarray(points))
+    both = on_all(exact, jnp.asarray(t), jnp.asarray(points))
     return np.asarray(both[0]), np.asarray(both[1])
+
+
+@eqx.filter_jit
+def on_all(exact, t, points):
+    return jax.vmap(jax.value_and_grad(exact, argnums=1), (None, 0))(t, points)
 
 
 def at(problem, method, x, t=1.0) -> hj.Solution:
@@ -114,13 +138,8 @@ def test_varying_viscosity() -> None:
     np.testing.assert_allclose(solution.u[0, 0], (1 + 0.6 * 0.05) ** 10, rtol=0.02)
 
 
-@pytest.fixture(scope="module")
-def network():
-    return fitted(RICCATI.problem(), ForwardBackward(steps=10, width=32, depth=2), steps=600, rate=1e-2)
-
-
-def test_forward_backward_answers_everywhere(network) -> None:
-    method, history = network
+def test_forward_backward_answers_everywhere() -> None:
+    method, history = network()
     p = RICCATI.problem()
     x = np.random.default_rng(0).uniform(-0.8, 0.8, size=(50, 2))
     times = [0.0, 0.3, 1.0]
@@ -152,7 +171,7 @@ def test_forward_backward_on_a_torus_is_periodic() -> None:
 
 def test_training_is_reproducible_leaves_the_held_numbers_and_goes_on_from_where_it_was() -> None:
     p = RICCATI.problem()
-    first, history = fitted(p, DeepBSDE(START, steps=4, width=4), steps=20)
+    first, history = small()
     _, second = fitted(p, DeepBSDE(START, steps=4, width=4), steps=20)
     np.testing.assert_array_equal(history.losses, second.losses)
     np.testing.assert_array_equal(first.start, START)
@@ -186,21 +205,12 @@ OTHER = hj.exact.Harmonic(dimension=3, viscosity=0.1).problem()
         ),
         (lambda: at(LONGER, trained(), START), r"`horizon` must be 1, which this DeepBSDE was trained for; got 2"),
         (lambda: at(OTHER, trained(), np.zeros(3)), r"`start` must have 3 components; got 2"),
-        (lambda: at(OTHER, trained_network(), np.zeros(3)), r"trained in d = 2; the problem has 3"),
+        (lambda: at(OTHER, network()[0], np.zeros(3)), r"trained in d = 2; the problem has 3"),
     ],
 )
 def test_refusals(build, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
-
-
-@functools.cache
-def trained() -> DeepBSDE:
-    return fitted(P, DeepBSDE(START, steps=2, width=2), steps=1)[0]
-
-
-def trained_network() -> ForwardBackward:
-    return fitted(P, ForwardBackward(steps=2, width=2, depth=1), steps=1)[0]
 
 
 def test_deep_bsde_does_not_answer_elsewhere() -> None:

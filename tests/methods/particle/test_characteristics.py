@@ -169,8 +169,8 @@ def test_time_dependent_transport() -> None:
 def lowest_by_search(x: np.ndarray, t: float) -> tuple[float, np.ndarray]:
     """min_y g(y) + tL((x−y)/t) and its slope in x for H = 0.4|p|³, by SciPy from the best nodes of a grid."""
     g = lambda y: np.cos(2 * y[0]) + 0.5 * np.sin(y[1] + y[0])
-    momentum = lambda v: np.sqrt(np.hypot(*v) / 1.2)  # |v| = 3·0.4|p|²
-    energy = lambda y: g(y) + t * (2 / 3) * np.hypot(*(x - y)) * momentum((x - y) / t) / t
+    cost = lambda length: (2 / 3) * length**1.5 / np.sqrt(1.2 * t)  # tL(v/t), |∇L(v)| = √(|v|/1.2)
+    energy = lambda y: g(y) + cost(np.hypot(*(x - y)))
 
     def slope(y):
         v = (x - y) / t
@@ -179,9 +179,10 @@ def lowest_by_search(x: np.ndarray, t: float) -> tuple[float, np.ndarray]:
 
     axis = np.linspace(-4, 4, 161)
     nodes = np.stack(np.meshgrid(x[0] + axis, x[1] + axis + 0.01, indexing="ij")).reshape(2, -1)
-    rows = g(nodes) + (2 / 3) * t * (np.hypot(*(x[:, None] - nodes)) / t) ** 1.5 / np.sqrt(1.2)
+    rows = g(nodes) + cost(np.hypot(*(x[:, None] - nodes)))
     starts = nodes[:, np.argsort(rows)[:3]].T
-    best = min((minimize(energy, y, jac=slope, method="BFGS", options={"gtol": 1e-9}) for y in starts), key=lambda r: r.fun)
+    found = [minimize(energy, y, jac=slope, method="BFGS", options={"gtol": 1e-9}) for y in starts]
+    best = min(found, key=lambda result: result.fun)
     v = (x - best.x) / t
     return best.fun, v / np.sqrt(1.2 * np.hypot(*v))
 

@@ -42,7 +42,8 @@ class GaussHermite(AbstractRule):
 
     A second, lower order (14, 10, 7, 6) checks each query. Where they differ by more than 1e-7 (large ε with waves in
     g, degenerate minimisers, kinks) tensor rules on the query's own box {E < min E + 42ε/c} are taken if their own
-    check is better: the trapezoid rule or, for d = 2 and 3, panels of Gauss-Legendre nodes split at its minimiser.
+    check is better: the trapezoid rule and, for d = 2 and 3, panels of Gauss-Legendre nodes split at its minimiser,
+    for d = 4 and 5 a spherical-radial rule around it.
     `stats["order_change"]` is the worst relative change of e^{−cu/ε} between the orders of the rule taken (0 where
     rounding hides it); above 1e-3 the result is `RESULTS.under_resolved`. (A kink 4 widths or more off the minimiser
     is seen by neither order; it moves u by up to 1e-5 ε/c.) ε = 0 is the lowest minimiser, by Newton's method and,

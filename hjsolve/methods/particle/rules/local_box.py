@@ -13,6 +13,7 @@ from ....typing import Array, Float, Point, Scalar
 from ..minimiser import refine_minimum
 from .base import data, frozen, frozen_data
 from .modes import Modes
+from .spherical import SPHERES, around
 
 _TRIM = {2: (17, 6), 3: (13, 10), 4: (11, 8), 5: (9, 7)}
 """Samples an axis and rounds in which the box is trimmed."""
@@ -21,6 +22,8 @@ _SEARCH = 24
 _EDGES = {2: (0.0, 0.04, 0.2, 0.45, 0.7, 1.0), 3: (0.0, 0.1, 0.45, 1.0)}
 """Where panels end, from the minimiser (0) to either face (1): finer at the minimiser, where a kink may be."""
 _ORDERS = {2: (9, 7), 3: (8, 6)}
+_MARGIN = 1.35
+"""Of a sphere's radius, over that of the box: the tail beyond is e^−33 where E grows as a square."""
 _NODES = {2: (90, 70), 3: (48, 36), 4: (28, 21), 5: (16, 12)}
 """An axis, of either rule and of its check."""
 _LEVEL = {2: 42.0, 3: 30.0, 4: 21.0, 5: 18.0}
@@ -33,21 +36,16 @@ def on_local_box(
     """(log ∫ e^{−cE/ε}, average of x − y, change between orders) at one query x `[d]`.
 
     By the trapezoid rule and, in two and three dimensions, where its own lower order differs from it by more than
-    `enough`, by Gauss-Legendre panels, if theirs differs less. The box holds {E <= min E + 42ε/c} (18ε/c in 5
-    dimensions): first the nodes of `grid` (y `[N, d]`, g `[N]`, spacing `[d]`) below that level and the query's modes,
-    then trimmed by sampling. Panels are split at the lowest minimiser, so that kinks through it along the axes cost
-    nothing.
+    `enough`, by Gauss-Legendre panels, if theirs differs less; in four and five first by a spherical-radial rule. The
+    box holds {E <= min E + 42ε/c} (18ε/c in 5 dimensions): first the nodes of `grid` (y `[N, d]`, g `[N]`, spacing
+    `[d]`) below that level and the query's modes, then trimmed by sampling. Panels are split at the lowest minimiser,
+    so that kinks through it along the axes cost nothing.
     """
     c, epsilon = parameters(problem)
     kappa = c / jnp.where(epsilon > 0, epsilon, 1.0)
     g = jax.vmap(data(problem))
-    lower, centre, upper = frozen(_box(problem, t, x, modes, grid))
-
-    kinds = [_uniform] + [_panels] * (len(x) in _ORDERS)
-    fine, coarse = (
-        jax.tree.map(lambda *a: jnp.stack(a), *(kind(lower, centre, upper, check) for kind in kinds))
-        for check in (0, 1)
-    )
+    lower, centre, upper, radius = frozen(_box(problem, t, x, modes, grid))
+    d = len(x)
 
     def total(y: Array, log_weights: Array, scores: Array) -> tuple[Scalar, Point]:
         scores = scores + log_weights
@@ -56,21 +54,30 @@ def on_local_box(
         whole = jnp.sum(weights)
         return top + jnp.log(whole), weights @ (x - y) / whole
 
-    def one(rules: tuple[tuple[Array, Array], tuple[Array, Array]]) -> tuple[Scalar, Point, Scalar]:
-        (y, logs), (y_check, logs_check) = _tensor(*rules[0]), _tensor(*rules[1])
+    def one(y: Array, logs: Array, y_check: Array, logs_check: Array) -> tuple[Scalar, Point, Scalar]:
         every = jnp.concatenate([y, y_check])
         scores = -kappa * (g(every) + jnp.sum((x - every) ** 2, axis=1) / (4 * c * t))
         n = len(y)
         found, rough = total(y, logs, scores[:n]), total(y_check, logs_check, scores[n:])
         return *found, order_change(found, rough, jnp.sqrt(2 * epsilon * t))
 
-    def better(best: tuple[Scalar, Point, Scalar], rules: Any) -> tuple[tuple[Scalar, Point, Scalar], None]:
+    def better(best: tuple[Scalar, Point, Scalar], nodes: Any) -> tuple[Scalar, Point, Scalar]:
         """Of the best rule so far and the next one, which is only tried if it is needed."""
-        new = jax.lax.cond(best[2] > enough, lambda: one(rules), lambda: best)
-        return jax.tree.map(lambda a, b: jnp.where(new[2] < best[2], a, b), new, best), None
+        new = jax.lax.cond(best[2] > enough, lambda: one(*nodes()), lambda: best)
+        return jax.tree.map(lambda a, b: jnp.where(new[2] < best[2], a, b), new, best)
 
-    nothing = jnp.zeros((), x.dtype), jnp.zeros_like(x), jnp.asarray(jnp.inf, x.dtype)
-    best: tuple[Scalar, Point, Scalar] = jax.lax.scan(better, nothing, (fine, coarse))[0]
+    best = jnp.zeros((), x.dtype), jnp.zeros_like(x), jnp.asarray(jnp.inf, x.dtype)
+    if d in SPHERES:
+        factor = frozen(modes.factor[0])
+        best = better(best, lambda: (*around(centre, factor, radius, 0), *around(centre, factor, radius, 1)))
+    kinds = [_uniform] + [_panels] * (d in _ORDERS)
+    rules = (
+        jax.tree.map(lambda *a: jnp.stack(a), *(kind(lower, centre, upper, check) for kind in kinds))
+        for check in (0, 1)
+    )
+    best, _ = jax.lax.scan(
+        lambda best, rule: (better(best, lambda: (*_tensor(*rule[0]), *_tensor(*rule[1]))), None), best, tuple(rules)
+    )
     return best
 
 
@@ -98,8 +105,8 @@ def order_change(fine: tuple[Array, Array], coarse: tuple[Array, Array], width: 
 
 def _box(
     problem: Problem, t: Scalar, x: Point, modes: Modes, grid: tuple[Array, Array, Array]
-) -> tuple[Point, Point, Point]:
-    """(lower, minimiser, upper) of what matters to the query."""
+) -> tuple[Point, Point, Point, Scalar]:
+    """(lower, minimiser, upper) of what matters to the query, and its radius in units of the minimiser's Hessian."""
     problem, t, x = frozen((problem, t, x))
     c, epsilon = parameters(problem)
     g = jax.vmap(frozen_data(problem))
@@ -130,7 +137,12 @@ def _box(
     y, values, cell = grid
     first = hull(y, values + jnp.sum((x - y) ** 2, axis=1) / (4 * c * t), cell, jnp.zeros((), bool))
     lower, upper = jax.lax.fori_loop(0, rounds, trim, first)
-    return lower, centre, upper
+    if len(x) not in SPHERES:
+        return lower, centre, upper, jnp.ones((), x.dtype)
+    y = tensor_nodes(lower, upper, (samples,) * len(x))
+    distance = jnp.linalg.norm((y - centre) @ modes.factor[0], axis=1)
+    inside = energy(y) <= floor + level
+    return lower, centre, upper, _MARGIN * jnp.max(jnp.where(inside, distance, 0.1 * jnp.max(distance)))
 
 
 def _half_steps(energies: Float[Array, "N"], d: int) -> Float[Array, "N"]:

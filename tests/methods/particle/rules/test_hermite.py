@@ -1,5 +1,6 @@
 """Two to five dimensions: Laplace-centred Gauss-Hermite and its fallback, against closed forms."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,23 +9,39 @@ import pytest
 import hjsolve as hj
 
 HopfCole = hj.methods.particle.HopfCole
-RNG = np.random.default_rng(0)
+RNG = np.random.default_rng(0)  # drawn from here at import alone
 SLOPES = {d: RNG.normal(size=(6, d)) for d in (2, 3)}
 OFFSETS = 0.2 * RNG.normal(size=6)
 X = {d: RNG.uniform(-1, 1, size=(12, d)) for d in (2, 3)}
 TIMES = np.array([0.05, 1.0])
 
 
+@eqx.filter_jit
+def _on_all(exact, times, x):
+    return jax.vmap(jax.vmap(jax.value_and_grad(exact, argnums=1), (None, 0)), (0, None))(times, x)
+
+
 def on_all(exact, times, x):
-    at = jax.jit(jax.vmap(jax.vmap(jax.value_and_grad(exact, argnums=1), (None, 0)), (0, None)))
-    return at(jnp.asarray(times), jnp.asarray(x))
+    return _on_all(exact, jnp.asarray(times), jnp.asarray(x))
+
+
+def blend(shares, planes, x):
+    return shares[0] * planes(x) + shares[1] * jnp.sum(jnp.abs(x))
+
+
+def in_the_plane(smooth: float, kinked: float, epsilon: float) -> hj.Solution:
+    """From a smooth minimum of planes and |x|_1 by their shares: data of one type, compiled once."""
+    planes = hj.exact.MultiShock(SLOPES[2], OFFSETS, epsilon or 0.1).problem().initial
+    initial = hj.initials.Custom(eqx.Partial(blend, np.array([smooth, kinked]), planes))
+    p = hj.Problem(hj.hamiltonians.Quadratic(), epsilon, initial, hj.Box([-1.0] * 2, [1.0] * 2), 1.0)
+    return hj.solve(p, HopfCole(), TIMES, points=X[2])
 
 
 @pytest.mark.parametrize(("d", "epsilon"), [(2, 1.0), (2, 0.1), (2, 1e-2), (2, 1e-3), (2, 1e-6), (3, 0.1), (3, 1e-3)])
 def test_travelling_shocks(d: int, epsilon: float) -> None:
     """Several narrow modes at once for small ε, one wide one for large ε."""
     exact = hj.exact.MultiShock(SLOPES[d], OFFSETS, epsilon)
-    solution = hj.solve(exact.problem(), HopfCole(), TIMES, points=X[d])
+    solution = in_the_plane(1.0, 0.0, epsilon) if d == 2 else hj.solve(exact.problem(), HopfCole(), TIMES, points=X[d])
     u, slope = on_all(exact, TIMES, X[d])
     # the check between orders is 1e-8 or better, and the rule taken is the better of the two
     np.testing.assert_allclose(solution.u, u, rtol=1e-8, atol=1e-9)
@@ -37,8 +54,7 @@ def test_travelling_shocks(d: int, epsilon: float) -> None:
 def test_kinks_along_the_axes(epsilon: float) -> None:
     """|x|_1 is a sum over the axes, and so is its solution."""
     one = hj.exact.AbsoluteValue(epsilon)
-    p = hj.Problem(hj.hamiltonians.Quadratic(), epsilon, hj.initials.Norm(1), hj.Box([-1.0] * 2, [1.0] * 2), 1.0)
-    solution = hj.solve(p, HopfCole(), TIMES, points=X[2])
+    solution = in_the_plane(0.0, 1.0, epsilon)
     parts = [on_all(one, TIMES, X[2][:, k : k + 1])[0] for k in (0, 1)]
     # where the minimiser is a corner the panels are split at the kinks; else a kink may cross them: O(h²) times ε
     np.testing.assert_allclose(solution.u, parts[0] + parts[1], rtol=0, atol=2e-3 * epsilon + 1e-12)
@@ -50,15 +66,12 @@ def test_kinks_along_the_axes(epsilon: float) -> None:
 
 def test_without_viscosity() -> None:
     """A kinked datum by its closed form, a concave one by a search over a fine grid."""
-    p = hj.Problem(hj.hamiltonians.Quadratic(), 0.0, hj.initials.Norm(1), hj.Box([-1.0] * 2, [1.0] * 2), 1.0)
-    solution = hj.solve(p, HopfCole(), TIMES, points=X[2])
+    solution = in_the_plane(0.0, 1.0, 0.0)
     u, slope = zip(*(on_all(hj.exact.AbsoluteValue(0.0), TIMES, X[2][:, k : k + 1]) for k in (0, 1)), strict=True)
     np.testing.assert_allclose(solution.u, u[0] + u[1], rtol=0, atol=1e-13)
     np.testing.assert_allclose(solution.gradient, np.concatenate(slope, axis=2), rtol=0, atol=1e-6)  # √ulp along kinks
-    shocks = hj.exact.MultiShock(SLOPES[2], OFFSETS, 0.1)
-    concave = hj.Problem(hj.hamiltonians.Quadratic(), 0.0, shocks.problem().initial, p.domain, 1.0)
-    solution = hj.solve(concave, HopfCole(), TIMES, points=X[2])
-    g = jax.jit(jax.vmap(jax.value_and_grad(concave.initial)))
+    solution = in_the_plane(1.0, 0.0, 0.0)
+    g = jax.jit(jax.vmap(jax.value_and_grad(hj.exact.MultiShock(SLOPES[2], OFFSETS, 0.1).problem().initial)))
     feet = X[2] - 2 * np.asarray(solution.gradient[1])
     value, slope = g(feet)
     np.testing.assert_allclose(slope, solution.gradient[1], rtol=0, atol=1e-13)  # the minimum is stationary

@@ -25,25 +25,43 @@ def shifted(a, x):
     return jnp.abs(x[0] - a)
 
 
-@pytest.mark.parametrize("c", [1.0, 0.4])
-@pytest.mark.parametrize("epsilon", [1.0, 0.1, 1e-2, 1e-3, 1e-5, 1e-8, 0.0])
-def test_a_kink_off_the_nodes_uniformly_in_viscosity(epsilon: float, c: float) -> None:
-    exact, a = hj.exact.AbsoluteValue(epsilon, c), 0.3172
-    p = problem(hj.initials.Custom(eqx.Partial(shifted, np.asarray(a))), epsilon, c)
-    solution = hj.solve(p, HopfCole(), TIMES, points=X)
-    at = jax.vmap(jax.vmap(jax.value_and_grad(exact, argnums=1), (None, 0)), (0, None))
-    u, slope = at(jnp.asarray(TIMES), jnp.asarray(X - a))
-    # the kink is found to 1e-13: nothing, until ε ~ 1e-8 makes the integrand as narrow as 1e-8 there
-    np.testing.assert_allclose(solution.u, u, rtol=1e-10, atol=1e-11)
-    np.testing.assert_allclose(solution.gradient, slope, rtol=0, atol=1e-7 if epsilon < 1e-6 else 1e-9)
-    assert solution.result == hj.RESULTS.successful
-
-
 def rough(x):
     """Slope jumps at −0.71 and 0.316, a curvature jump at 0.83, a smooth wave elsewhere."""
     y = x[0]
     lines = jnp.maximum(-2 * y - 2.2, jnp.minimum(0.7 * y - 0.283, -y + 0.2542396))
     return lines + 0.1 * jnp.sin(3 * y) + jnp.where(y > 0.83, 2 * (y - 0.83) ** 2, 0.0)
+
+
+def blend(shares, planes, x):
+    return shares @ jnp.stack([shifted(0.3172, x), rough(x), jnp.cos(2000 * x[0]), planes(x)])
+
+
+def planes(epsilon: float, c: float) -> hj.exact.MultiShock:
+    return hj.exact.MultiShock([[-2.0], [-0.5], [0.1], [1.0], [2.5]], [0.0, 0.3, 0.2, 0.3, -0.4], epsilon, c)
+
+
+def blended(which: int, epsilon: float, c: float = 1.0, times=TIMES, places=X) -> hj.Solution:
+    """From a kink, rough data, fast waves or a minimum of planes: data of one type, compiled once."""
+    smooth = planes(epsilon or 1.0, c).problem(BOX, 3.0).initial
+    initial = hj.initials.Custom(eqx.Partial(blend, np.eye(4)[which], smooth))
+    return hj.solve(problem(initial, epsilon, c), HopfCole(), times, points=places)
+
+
+@eqx.filter_jit
+def on_all(exact, times, x):
+    return jax.vmap(jax.vmap(jax.value_and_grad(exact, argnums=1), (None, 0)), (0, None))(times, x)
+
+
+@pytest.mark.parametrize("c", [1.0, 0.4])
+@pytest.mark.parametrize("epsilon", [1.0, 0.1, 1e-2, 1e-3, 1e-5, 1e-8, 0.0])
+def test_a_kink_off_the_nodes_uniformly_in_viscosity(epsilon: float, c: float) -> None:
+    exact, a = hj.exact.AbsoluteValue(epsilon, c), 0.3172
+    solution = blended(0, epsilon, c)
+    u, slope = on_all(exact, jnp.asarray(TIMES), jnp.asarray(X - a))
+    # the kink is found to 1e-13: nothing, until ε ~ 1e-8 makes the integrand as narrow as 1e-8 there
+    np.testing.assert_allclose(solution.u, u, rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(solution.gradient, slope, rtol=0, atol=1e-7 if epsilon < 1e-6 else 1e-9)
+    assert solution.result == hj.RESULTS.successful
 
 
 def rough_mp(y):
@@ -52,33 +70,32 @@ def rough_mp(y):
 
 
 KINKS = [-1.917 / 2.7, 0.5372396 / 1.7, 0.83]
-ROUGH = hj.initials.Custom(rough)
 
 
 @pytest.mark.parametrize("epsilon", [1.0, 1e-1, 1e-2, 1e-3])
 def test_jumps_in_slope_and_curvature_against_mpmath(epsilon: float) -> None:
     c, places = 0.7, [-0.9, 0.1, 0.6, 1.4]
-    solution = hj.solve(problem(ROUGH, epsilon, c), HopfCole(), [0.05, 1.0], points=np.array(places)[:, None])
+    solution = blended(1, epsilon, c, [0.05, 1.0, 3.0], np.resize(places, 20)[:, None])
     for k, t in enumerate((0.05, 1.0)):
         for j, x in enumerate(places):
             # rtol in u; the reference is good to its 1e-12
-            u, slope = by_mpmath(rough_mp, KINKS, t, x, epsilon, c)
+            u, slope = by_mpmath(t, x, epsilon, c)
             np.testing.assert_allclose(solution.u[k, j], u, rtol=1e-9, atol=1e-10)
             np.testing.assert_allclose(solution.gradient[k, j, 0], slope, rtol=1e-7, atol=1e-8)
 
 
-def by_mpmath(g, breaks, t, x, epsilon, c) -> tuple[float, float]:
-    """−(ε/c) log of the integral and its slope, by Gauss-Legendre in mpmath between breaks and steps of a width."""
+def by_mpmath(t, x, epsilon, c) -> tuple[float, float]:
+    """−(ε/c) log of the integral and its slope, by Gauss-Legendre in mpmath between kinks and steps of a width."""
+    samples = x + np.arange(-4000, 4001) / 500
+    values = np.asarray(jax.vmap(rough)(samples[:, None])) + (x - samples) ** 2 / (4 * c * t)
+    low = float(values.min())
+    inside = [mpmath.mpf(y) for y in samples[values < low + 45 * epsilon / c][[0, -1]]]
     with mpmath.workdps(20):
-        E = lambda y: g(y) + (x - y) ** 2 / (4 * mpmath.mpf(c) * t)
-        samples = [x + mpmath.mpf(k) / 500 for k in range(-4000, 4001)]
-        values = [E(y) for y in samples]
-        low = min(values)
-        inside = [y for y, v in zip(samples, values, strict=True) if v < low + 45 * epsilon / c]
+        E = lambda y: rough_mp(y) + (x - y) ** 2 / (4 * mpmath.mpf(c) * t)
         step = mpmath.sqrt(2 * epsilon * t)
         count = int((inside[-1] - inside[0]) / step) + 2
         edges = [inside[0] - 0.002 + (inside[-1] - inside[0] + 0.004) * k / count for k in range(count + 1)]
-        edges = sorted([*edges, *(b for b in breaks if edges[0] < b < edges[-1])])
+        edges = sorted([*edges, *(b for b in KINKS if edges[0] < b < edges[-1])])
         w = lambda y: mpmath.exp(-c / mpmath.mpf(epsilon) * (E(y) - low))
         mass = mpmath.quad(w, edges, method="gauss-legendre", maxdegree=4)
         first = mpmath.quad(lambda y: w(y) * (x - y), edges, method="gauss-legendre", maxdegree=4)
@@ -103,9 +120,8 @@ def test_piecewise_linear_data_two_ways(epsilon: float) -> None:
 
 @pytest.mark.parametrize("epsilon", [1.0, 1e-2, 1e-4, 1e-7])
 def test_smooth_minima_of_planes(epsilon: float) -> None:
-    exact = hj.exact.MultiShock([[-2.0], [-0.5], [0.1], [1.0], [2.5]], [0.0, 0.3, 0.2, 0.3, -0.4], epsilon, 0.6)
-    solution = hj.solve(exact.problem(BOX, 3.0), HopfCole(), TIMES, points=X)
-    u = jax.vmap(jax.vmap(exact, (None, 0)), (0, None))(jnp.asarray(TIMES), jnp.asarray(X))
+    solution = blended(3, epsilon, 0.6)
+    u = on_all(planes(epsilon, 0.6), jnp.asarray(TIMES), jnp.asarray(X))[0]
     np.testing.assert_allclose(solution.u, u, rtol=1e-12, atol=1e-13)  # round-off of energies up to 20
 
 
@@ -120,8 +136,9 @@ def test_derivatives_in_every_number_batched() -> None:
     exact = lambda e, c, a, t, x: hj.exact.AbsoluteValue(e, c)(t, (x - a)[None])
     batch = jax.vmap(jax.value_and_grad(value, argnums=(0, 1, 2, 3, 4)), (0, None, None, None, None))
     u, slopes = jax.jit(batch)(epsilons, c, a, t, x)
+    closed = jax.jit(jax.value_and_grad(exact, argnums=(0, 1, 2, 3, 4)))
     for k, epsilon in enumerate(epsilons):
-        v, expected = jax.value_and_grad(exact, argnums=(0, 1, 2, 3, 4))(epsilon, c, a, t, x)
+        v, expected = closed(epsilon, c, a, t, x)
         np.testing.assert_allclose(u[k], v, rtol=1e-12)
         for name, mine, theirs in zip("ecatx", slopes, expected, strict=True):
             # at 0 the derivative in ε is one-sided, and a moves the kink that the minimiser sits on
@@ -134,19 +151,15 @@ def test_float32() -> None:
     with jax.enable_x64(False):
         solution = hj.solve(problem(hj.initials.Norm(), 1e-3), HopfCole(), TIMES, points=X)
         tiny = hj.solve(problem(hj.initials.Norm(), 1e-8), HopfCole(), TIMES, points=X)
-    u = jax.vmap(jax.vmap(exact, (None, 0)), (0, None))(jnp.asarray(TIMES), jnp.asarray(X))
-    sharp = jax.vmap(jax.vmap(hj.exact.AbsoluteValue(0.0), (None, 0)), (0, None))(jnp.asarray(TIMES), jnp.asarray(X))
+    u, sharp = (on_all(e, jnp.asarray(TIMES), jnp.asarray(X))[0] for e in (exact, hj.exact.AbsoluteValue(0.0)))
     assert solution.u.dtype == np.float32
     np.testing.assert_allclose(solution.u, u, rtol=0, atol=3e-6)  # a few ulp of energies up to 2
     np.testing.assert_allclose(tiny.u, sharp, rtol=0, atol=3e-6)  # ε far below an ulp of the energies
 
 
-WAVES = hj.initials.Custom(lambda x: jnp.cos(2000 * x[0]))
-
-
 def test_what_is_too_fine_is_flagged() -> None:
     with pytest.warns(hj.HJWarning, match="too coarse"):
-        solution = hj.solve(problem(WAVES, 0.1), HopfCole(), TIMES, points=X)
+        solution = blended(2, 0.1)
     assert solution.stats["unresolved"][-1] > 1e-4
 
 
