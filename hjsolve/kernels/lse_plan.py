@@ -111,7 +111,7 @@ def check_truncation(truncation: Any) -> float | None:
             f"`truncation` must be a plain number or None, fixed when a program is compiled; got {truncation!r}."
         )
     require(
-        0 < truncation < 1,
+        0 < float(truncation) < 1,
         f"`truncation` must be > 0 and < 1; got {truncation}. It is the share of the Gibbs weights that may be left "
         "out, such as 1e-9; None sums over all atoms.",
     )
