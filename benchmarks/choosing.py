@@ -1,7 +1,8 @@
 """Which method for which problem: error and time of every method that can solve a few typical problems, in one run.
 
 Prints the Markdown table of docs/choosing.md. Errors are the largest ones at 500 points in the middle half of the box
-(one point in 100-D), against exact solutions; seconds are those of a second call (the first one compiles), float64. `--smoke` runs two cases at small sizes.
+(one point in 100-D), against exact solutions; seconds are those of a second call (the first one compiles), float64.
+`--smoke` runs two cases at small sizes.
 """
 
 import argparse

@@ -13,10 +13,10 @@ from ...problem.initials import Atoms
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Float, Point, Points, PRNGKeyArray, Scalar
 from ..base import AbstractRepresentation, Evaluation
-from .branches import rays_through
 from .inviscid import poison, require_inviscid
-from .ray_jet import NODES, near_ray
-from .rays import Rays, Tracer
+from .rays.branches import rays_through
+from .rays.jet import NODES, near_ray
+from .rays.rays import Rays, Tracer
 from .starts import spread
 
 _DEFAULT_RAYS = {1: 512, 2: 2048}

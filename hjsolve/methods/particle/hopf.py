@@ -20,10 +20,10 @@ from ...problem.initials import Atoms
 from ...results import RESULTS
 from ...typing import Array, Float, Function, Point, Points, PRNGKeyArray, Scalar
 from ..base import AbstractRepresentation, Evaluation
-from .control import Control
+from .convex.control import Control
+from .convex.kinks import MOST_CONTROLS, compass, descend
+from .convex.panoc import Minimum, panoc
 from .inviscid import default_tolerance, poison, require_inviscid
-from .kinks import MOST_CONTROLS, compass, descend
-from .panoc import Minimum, panoc
 from .starts import in_box, map_blocks, spread
 
 _SCREENED = 16

@@ -15,12 +15,12 @@ from ...problem.initials import Atoms
 from ...results import RESULTS
 from ...typing import Array, Float, Function, Point, Points, PRNGKeyArray, Scalar
 from ..base import AbstractRepresentation, Evaluation
-from .control import Control, control_form
+from .convex.control import Control, control_form
+from .convex.kinks import MOST_CONTROLS, compass, descend
+from .convex.lowest_atom import lowest_atom
+from .convex.panoc import Minimum, panoc
+from .convex.screening import Screened, cells, height, looks_convex, objective_at, screen
 from .inviscid import default_tolerance, poison, require_inviscid, value_and_slope
-from .kinks import MOST_CONTROLS, compass, descend
-from .lowest_atom import lowest_atom
-from .panoc import Minimum, panoc
-from .screening import Screened, cells, height, looks_convex, objective_at, screen
 from .starts import map_blocks, sampled_reach, spread
 
 _REACH_SAMPLES = 256

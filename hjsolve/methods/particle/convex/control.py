@@ -6,10 +6,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ...problem.hamiltonians import Polyhedral
-from ...problem.hamiltonians.base import Proximable
-from ...problem.hamiltonians.polyhedral import project_simplex
-from ...typing import Array, Point, Scalar
+from ....problem.hamiltonians import Polyhedral
+from ....problem.hamiltonians.base import Proximable
+from ....problem.hamiltonians.polyhedral import project_simplex
+from ....typing import Array, Point, Scalar
 
 
 class Control(NamedTuple):

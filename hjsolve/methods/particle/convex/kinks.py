@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...typing import Array, Point, Scalar
+from ....typing import Array, Point, Scalar
 from .control import Control
 
 MOST_CONTROLS = 6

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...problem import Problem
-from ...typing import Array, Point, Scalar
+from ....problem import Problem
+from ....typing import Array, Point, Scalar
 from .rays import Rays
 
 _GAUSS, _WEIGHTS = np.polynomial.legendre.leggauss(16)

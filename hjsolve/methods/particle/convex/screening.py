@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...typing import Array, Function, Point, PRNGKeyArray, Scalar
+from ....typing import Array, Function, Point, PRNGKeyArray, Scalar
+from ..starts import spread
 from .control import Control
-from .starts import spread
 
 _SCREENED, _FEW = 32, 8
 """Places tried per start, twice: for up to `_EVEN` controls, and beyond."""

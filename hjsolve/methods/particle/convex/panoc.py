@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ...typing import Array, Scalar
+from ....typing import Array, Scalar
 
 _MEMORY = 5
 _DECREASE = 1e-4

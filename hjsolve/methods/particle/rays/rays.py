@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import optimistix
 
-from ...problem import Problem
-from ...problem.hopf_cole import on_domain
-from ...problem.initials import AbstractInitial
-from ...typing import Array, Float, Point, Scalar
+from ....problem import Problem
+from ....problem.hopf_cole import on_domain
+from ....problem.initials import AbstractInitial
+from ....typing import Array, Float, Point, Scalar
 
 _LONGEST = 64
 """Steps are at most the horizon over this, where the first crossing is looked for."""

@@ -4,10 +4,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ...problem.hamiltonians import AbstractConvexHamiltonian, AbstractHamiltonian
-from ...problem.initials import Atoms
-from ...typing import Array, Points, Scalar
-from .starts import map_blocks
+from ....problem.hamiltonians import AbstractConvexHamiltonian, AbstractHamiltonian
+from ....problem.initials import Atoms
+from ....typing import Array, Points, Scalar
+from ..starts import map_blocks
 
 _ATOM_BLOCK = 256
 

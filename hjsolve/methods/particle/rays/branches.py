@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...problem import Problem
-from ...typing import Array, Float, Point, Points, Scalar
+from ....problem import Problem
+from ....typing import Array, Float, Point, Points, Scalar
+from ..starts import in_box, map_blocks
 from .rays import Rays, Tracer
-from .starts import in_box, map_blocks
 
 _ROUNDS = 3
 _NEWTON_STEPS = 30

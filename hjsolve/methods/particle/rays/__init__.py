@@ -1,0 +1,1 @@
+"""Rays of the characteristic equations: integrating them, finding those through a point, expanding around one."""
