@@ -47,6 +47,7 @@ def row(name, exact, problem, points, label, method):
     slope_error = float(jnp.max(jnp.abs(second.gradient[0] - slope)))
     note = "" if second.result == hj.RESULTS.successful else " (flagged)"
     compiling = float(first.stats["compile_seconds"])
+    name = name.replace("|", "\\|")  # a bar ends a cell in Markdown
     return f"| {name} | {label} | {error:.1e}{note} | {slope_error:.1e} | {seconds:.3f} | {compiling:.1f} |"
 
 
