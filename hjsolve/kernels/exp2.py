@@ -23,7 +23,8 @@ _DOUBLE = (
 def exp2_below_zero(s: Array) -> Array:
     """2^s for s <= 0, within 2 ulp; exactly 1 at 0 and exactly 0 for s <= −127 (float64: −1023).
 
-    NaN gives 0 and s > 127 gives garbage: callers guard against both. Any other floating type goes to `jnp.exp2`.
+    s > 0 gives 1: of two roundings of one huge score the lower may have been taken for the maximum. NaN gives 0:
+    callers guard against it. Any other floating type goes to `jnp.exp2`.
     """
     if s.dtype == jnp.float32:
         return _polynomial(s, _SINGLE, jnp.int32, lowest=-127.0, mantissa=23)
@@ -36,6 +37,7 @@ def _polynomial(s: Array, coefficients: tuple[float, ...], integer: type, lowest
     """2^s = 2^n 2^f with n = round(s): the polynomial in f, with n added to its exponent's bits."""
     real = s.dtype.type
     s = jnp.where(s > lowest, s, real(lowest))  # one instruction, where a maximum that hands NaN on takes four
+    s = jnp.where(s < 0, s, real(0))
     n = jax.lax.round(s, jax.lax.RoundingMethod.TO_NEAREST_EVEN)
     f = s - n
     p = jnp.full((), coefficients[-1], s.dtype)

@@ -39,18 +39,18 @@ class Partition(eqx.Module):
 class GaussPanels(AbstractRule):
     """Gauss-Legendre panels of 16 nodes, split at the kinks of g and bisected for every query until they resolve it.
 
-    Shared by all queries: 128 panels on the box that u(t, ·) depends on, with breaks at the (up to 64) kinks that a
-    scan of 4096 cells finds (see `find_kinks`; the nodes of `Gridded` data are known). For each query the panels
-    whose weight is below e^−42 are dropped, those where e^{−cE/ε} is a resolved polynomial are used as they are, and
-    the others are bisected, up to 96 panels. The error in u is about 1e-12 ε/c plus a few ulp of max|E|, uniformly in
-    ε, down to ε = 0, where u is the Hopf-Lax minimum, polished by Newton's method; ∇u follows to about 1e-9 (ε = 0:
-    round-off where it exists). `stats["unresolved"]` is the largest trailing Legendre coefficient of the integrand,
-    relative to the integral (0 where rounding hides it); above 1e-4, or where 96 panels do not suffice, the result is
-    `RESULTS.under_resolved`.
-    Wells of g narrower than the box over 4096 can be missed.
+        Shared by all queries: 128 panels on the box that u(t, ·) depends on, with breaks at the (up to 64) kinks that a
+        scan of 4096 cells finds (see `find_kinks`; the nodes of `Gridded` data are known). For each query the panels
+        whose weight is below e^−42 are dropped, those where e^{−cE/ε} is a resolved polynomial are used as they are, and
+    the others are bisected, up to 96 panels; a query that needs more takes the shared ones as they
+        are. The error in u is about 1e-12 ε/c plus a few ulp of max|E|, uniformly in ε, down to ε = 0, where u is the
+        Hopf-Lax minimum, polished by Newton's method; ∇u follows to about 1e-9 (ε = 0: round-off where it exists).
+        `stats["unresolved"]` is the largest trailing Legendre coefficient of the integrand,
+        relative to the integral (0 where rounding hides it); above 1e-4 the result is `RESULTS.under_resolved`.
+        Wells of g narrower than the box over 4096 can be missed.
 
-    Cost about 2048 exponentials a query and 20 to 60 µs more where ε is small; memory O(64·2048).
-    Source: Davis & Rabinowitz, *Methods of Numerical Integration*, 2nd ed., chapters 2.12 and 6 (adaptive panels).
+        Cost about 2048 exponentials a query and 20 to 60 µs more where ε is small; memory O(64·2048).
+        Source: Davis & Rabinowitz, *Methods of Numerical Integration*, 2nd ed., chapters 2.12 and 6 (adaptive panels).
     """
 
     def check(self, problem: Problem) -> None:
@@ -125,7 +125,7 @@ def _on_line(g: Function) -> Function:
 def _integral(problem: Problem, t: Scalar, partition: Partition, x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     """(u, u', unresolved share) at x from the shared panels that are resolved, and from new ones for the others."""
     c, epsilon = parameters(problem)
-    own, missing, shared = jax.lax.stop_gradient(_search(problem, t, partition, x))
+    own, shared = jax.lax.stop_gradient(_search(problem, t, partition, x))
     positive = jnp.where(epsilon > 0, epsilon, 1.0)  # the branch not taken stays finite under vmap and grad
     y_own = own.nodes()
     y = jnp.concatenate([partition.y, y_own])
@@ -140,15 +140,14 @@ def _integral(problem: Problem, t: Scalar, partition: Partition, x: Scalar) -> t
     u = -positive / c * (top + jnp.log(total)) + normaliser(1, c, epsilon, t)
     panels = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), partition.panels, own)
     tail = jax.lax.stop_gradient(unresolved(panels, scores, top, total))
-    tail = jnp.where(missing > 0, jnp.maximum(tail, 1.0), tail)
     lowest = jnp.argmax(scores)
     size = jnp.abs(g.reshape(-1)[lowest]) + (x - y.reshape(-1)[lowest]) ** 2 / (4 * c * t)
     hidden = tail <= jax.lax.stop_gradient(noise(c / positive, size))
     return u, slope, jnp.where(hidden, 0.0, tail)
 
 
-def _search(problem: Problem, t: Scalar, partition: Partition, x: Scalar) -> tuple[Panels, Array, Array]:
-    """New panels for one query, how many found no room, and which of the shared panels are good as they are."""
+def _search(problem: Problem, t: Scalar, partition: Partition, x: Scalar) -> tuple[Panels, Array]:
+    """New panels for one query, and which of the shared panels are taken as they are."""
     g = _on_line(frozen_data(problem))
     c, epsilon = parameters(problem)
     c, epsilon, t, x, partition = frozen((c, epsilon, t, x, partition))
@@ -159,4 +158,6 @@ def _search(problem: Problem, t: Scalar, partition: Partition, x: Scalar) -> tup
     split = verdict.matters & ~verdict.resolved
     waiting = Panels(partition.panels.a, jnp.where(split, partition.panels.b, partition.panels.a))
     own, missing = refine(lambda y: g(y) + (x - y) ** 2 / (4 * c * t), waiting, kappa, verdict.lowest, verdict.log_mass)
-    return own, missing, verdict.resolved
+    full = missing > 0  # the shared panels as they are cover all, if not so finely
+    own = Panels(own.a, jnp.where(full, own.a, own.b))
+    return own, jnp.where(full, verdict.matters, verdict.resolved)
