@@ -39,15 +39,15 @@ class Partition(eqx.Module):
 class GaussPanels(AbstractRule):
     """Gauss-Legendre panels of 16 nodes, split at the kinks of g and bisected for every query until they resolve it.
 
-        Shared by all queries: 128 panels on the box that u(t, ·) depends on, with breaks at the (up to 64) kinks that a
-        scan of 4096 cells finds (see `find_kinks`; the nodes of `Gridded` data are known). For each query the panels
-        whose weight is below e^−42 are dropped, those where e^{−cE/ε} is a resolved polynomial are used as they are, and
-    the others are bisected, up to 96 panels; a query that needs more takes the shared ones as they
-        are. The error in u is about 1e-12 ε/c plus a few ulp of max|E|, uniformly in ε, down to ε = 0, where u is the
-        Hopf-Lax minimum, polished by Newton's method; ∇u follows to about 1e-9 (ε = 0: round-off where it exists).
-        `stats["unresolved"]` is the largest trailing Legendre coefficient of the integrand,
-        relative to the integral (0 where rounding hides it); above 1e-4 the result is `RESULTS.under_resolved`.
-        Wells of g narrower than the box over 4096 can be missed.
+    Shared by all queries: 128 panels on the box that u(t, ·) depends on, with breaks at the (up to 64) kinks that a
+    scan of 4096 cells finds (see `find_kinks`; the nodes of `Gridded` data are known). For each query the panels
+    whose weight is below e^−42 are dropped, those where e^{−cE/ε} is a resolved polynomial are used as they are, and
+    the others are bisected, up to 96 panels; a query that needs more takes the shared ones as they are. The error in u
+    is about 1e-12 ε/c plus a few ulp of max|E|, uniformly in ε, down to ε = 0, where u is the Hopf-Lax minimum,
+    polished by Newton's method; ∇u follows to about 1e-9 (ε = 0: round-off where it exists).
+    `stats["unresolved"]` is the largest trailing Legendre coefficient of the integrand, relative to the integral (0
+    where rounding hides it); above 1e-4 the result is `RESULTS.under_resolved`.
+    Wells of g narrower than the box over 4096 can be missed.
 
         Cost about 2048 exponentials a query and 20 to 60 µs more where ε is small; memory O(64·2048).
         Source: Davis & Rabinowitz, *Methods of Numerical Integration*, 2nd ed., chapters 2.12 and 6 (adaptive panels).
