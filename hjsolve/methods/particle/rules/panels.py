@@ -49,8 +49,8 @@ class GaussPanels(AbstractRule):
     where rounding hides it); above 1e-4 the result is `RESULTS.under_resolved`.
     Wells of g narrower than the box over 4096 can be missed.
 
-        Cost about 2048 exponentials a query and 20 to 60 µs more where ε is small; memory O(64·2048).
-        Source: Davis & Rabinowitz, *Methods of Numerical Integration*, 2nd ed., chapters 2.12 and 6 (adaptive panels).
+    Cost about 2048 exponentials a query and 20 to 60 µs more where ε is small; memory O(64·2048).
+    Source: Davis & Rabinowitz, *Methods of Numerical Integration*, 2nd ed., chapters 2.12 and 6 (adaptive panels).
     """
 
     def check(self, problem: Problem) -> None:

@@ -173,3 +173,14 @@ def test_kinks_are_found() -> None:
     np.testing.assert_allclose(found[1:], [0.3172, 1.234], rtol=0, atol=1e-12)
     smooth = find_kinks(lambda y: jnp.sin(3 * y) + y**3, jnp.asarray(-2.0), jnp.asarray(2.0), 16)[1]
     assert not np.asarray(smooth).any()
+
+
+def test_more_waves_than_panels_may_be_bisected() -> None:
+    """Every one of the shared panels holds waves: they are summed as they are, not dropped."""
+    x, t = np.array([[-1.9], [0.0123], [1.3]]), 0.5
+    waves = hj.initials.Cosine(0.3, 40.0)
+    p = hj.Problem(hj.hamiltonians.Quadratic(), 1.0, waves, hj.Box([-2.0], [2.0]), t)
+    y = np.linspace(-14, 14, 40001)
+    weights = np.exp(-0.3 * np.cos(40 * y) - (x - y) ** 2 / (4 * t)) * (y[1] - y[0]) / np.sqrt(4 * np.pi * t)
+    u = hj.solve(p, hj.methods.particle.HopfCole(), [t], points=x).u[0]
+    np.testing.assert_allclose(u, -np.log(weights.sum(1)), rtol=0, atol=1e-12)
