@@ -10,13 +10,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Integer
 
 from ..typing import Array, Float, Points, Scalar
 from .lse_plan import Plan
 from .lse_steps import (
     ABSENT,
+    LOG2E,
     Tile,
     first_sums,
     first_with_entropy,
@@ -24,9 +24,8 @@ from .lse_steps import (
     sum_columns,
     sum_weights,
     sum_with_entropy,
+    summary,
 )
-
-LOG2E = float(np.log2(np.e))
 
 
 def online(
@@ -55,13 +54,8 @@ def online(
 
         first: Any = first_with_entropy if entropy else first_sums
         state = jax.lax.scan(body, first(xb.shape[0], columns.shape[1], xb.dtype), steps)[0]
-        total = state.sums[0]
-        lse = (state.highest + jnp.log2(total)) / LOG2E
-        average = (state.sums[1:] / total).T
-        if not entropy:
-            return lse, average, jnp.zeros((xb.shape[0], 0), xb.dtype)
-        # S = log Z − Σ π_j r_j with Z = 1 + Σ' e^r over all but the top: every term positive, nothing cancels
-        return lse, average, (jnp.log1p(state.others) + state.deficit / LOG2E / total)[:, None]
+        lse, average, shannon = summary(state)
+        return lse, average, shannon.reshape(xb.shape[0], -1)
 
     lse, average, shannon = over_queries(block, blocks.queries, queries)
     missing = jnp.isnan(jnp.sum(y) + jnp.sum(b) + kappa) | jnp.isnan(jnp.sum(x, axis=1))

@@ -25,10 +25,21 @@ from jaxtyping import Integer
 from ..typing import Array, Float, Points, Scalar
 from . import lse_blocked
 from .hilbert import hilbert_order
-from .lse_blocked import LOG2E, scaled
+from .lse_blocked import scaled
 from .lse_near import Neighbours, filled_to, neighbours, tree_of
 from .lse_plan import DIRECT_DIMENSIONS, Plan
-from .lse_steps import ABSENT, Tile, first_sums, first_with_entropy, matmul, sum_columns, sum_weights, sum_with_entropy
+from .lse_steps import (
+    ABSENT,
+    LOG2E,
+    Tile,
+    first_sums,
+    first_with_entropy,
+    matmul,
+    sum_columns,
+    sum_weights,
+    sum_with_entropy,
+    summary,
+)
 
 _QUERIES, _PART, _ATOMS = 256, 32, 32
 """Queries of a block and of its parts, which have bounds of their own; atoms of a block."""
@@ -53,18 +64,10 @@ def online(
             return sum_weights(state, tile)
         return (sum_with_entropy if entropy else sum_columns)(state, tile, cb)
 
-    def last(state: Any) -> tuple[Array, ...]:
-        total = state.sums[0]
-        lse = (state.highest + jnp.log2(total)) / LOG2E
-        average = (state.sums[1:] / total).T
-        if not entropy:
-            return lse, average
-        return lse, average, jnp.log1p(state.others) + state.deficit / LOG2E / total  # as in `lse_blocked`
-
-    results = _sweep(x, y, b, kappa, columns, 0.0, plan, 2 if plain else 4, first, step, last)
+    results = _sweep(x, y, b, kappa, columns, 0.0, plan, 2 if plain else 4, first, step, summary)
     missing = jnp.isnan(jnp.sum(y) + jnp.sum(b) + kappa) | jnp.isnan(jnp.sum(x, axis=1))
     found = [jnp.where(missing.reshape(-1, *[1] * (r.ndim - 1)), jnp.nan, r) for r in results]
-    return found[0], found[1], found[2] if entropy else jnp.zeros(0, x.dtype)
+    return found[0], found[1], found[2].reshape(x.shape[0] if entropy else 0)
 
 
 def weighted_sum(

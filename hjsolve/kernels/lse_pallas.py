@@ -18,7 +18,7 @@ from jax.experimental.pallas import triton
 from ..typing import Array, Float, Points, Scalar
 from . import lse_blocked
 from .lse_plan import DIRECT_DIMENSIONS, Plan
-from .lse_steps import ABSENT
+from .lse_steps import ABSENT, LOG2E
 
 _WIDEST = 32
 _GPU_TILE, _TPU_TILE = (128, 64), (512, 512)
@@ -43,8 +43,7 @@ def online(
     highest, total, sums = _sweep(
         x, jnp.full(x.shape[0], ABSENT, x.dtype), y, b, kappa, values, plan, form, online=True
     )
-    log2e = lse_blocked.LOG2E
-    return (highest + jnp.log2(total)) / log2e, (sums / total).T, jnp.zeros(0, x.dtype)
+    return (highest + jnp.log2(total)) / LOG2E, (sums / total).T, jnp.zeros(0, x.dtype)
 
 
 def weighted_sum(
@@ -53,7 +52,7 @@ def weighted_sum(
     """Σ_j exp(min(0, α_i + s_ij)) values_j."""
     if not _fits(x, values):
         return lse_blocked.weighted_sum(x, alpha, y, beta, kappa, values, plan=plan, form=form)
-    return _sweep(x, -lse_blocked.LOG2E * alpha, y, beta, kappa, values, plan, form, online=False)[2].T
+    return _sweep(x, -LOG2E * alpha, y, beta, kappa, values, plan, form, online=False)[2].T
 
 
 def _fits(x: Points, values: Array) -> bool:
@@ -74,7 +73,7 @@ def _sweep(
         fill(places.T, None),
         fill(highest[None], None),
         _filled(positions.T, 0.0, multiple=atoms),
-        _filled((b * lse_blocked.LOG2E)[None], ABSENT, multiple=atoms),
+        _filled((b * LOG2E)[None], ABSENT, multiple=atoms),
         _filled(values.T, 0.0, multiple=atoms) if k else jnp.zeros((1, -(-y.shape[0] // atoms) * atoms), values.dtype),
     )
     rows = arrays[0].shape[1]

@@ -44,14 +44,11 @@ class Plan(NamedTuple):
 
         On CPU a block of weights stays in a core's L2 cache. Elsewhere a block must be large enough to fill the device.
         """
+        sizes = {"average": (1024, 128), "weighted": (512, 256)}
         if self.platform != "cpu":
             queries, atoms = 16384, 256
-        elif dimension > DIRECT_DIMENSIONS:
-            sizes = {"average": (1024, 128), "weighted": (512, 256)}
-            queries, atoms = sizes.get(sweep, (1024, 64))
         else:
-            sizes = {"average": (1024, 128), "weighted": (512, 256)}
-            queries, atoms = sizes.get(sweep, (2048, 32))
+            queries, atoms = sizes.get(sweep, (1024, 64) if dimension > DIRECT_DIMENSIONS else (2048, 32))
         if self.platform == "cpu" and itemsize == 8:
             queries //= 2
         if sweep == "heaviest":

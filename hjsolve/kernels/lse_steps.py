@@ -18,6 +18,7 @@ from ..typing import Array, Float, Points
 from .exp2 import exp2_below_zero
 from .lse_plan import DIRECT_DIMENSIONS, UNROLL
 
+LOG2E = float(np.log2(np.e))
 ABSENT = -1e30
 """The score of padding: finite, so that no inf − inf arises, and below every real score."""
 
@@ -153,6 +154,16 @@ def _below_half(weights: Array) -> Array:
 def matmul(a: Array, b: Array) -> Array:
     """The product in full precision on every device."""
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
+def summary(state: Sums | SumsAndEntropy) -> tuple[Array, Array, Array]:
+    """Log Σ_j exp(s_j) `[Q]`, the averages `[Q, k − 1]`, and Shannon's entropy `[Q]` or nothing `[Q, 0]`."""
+    total = state.sums[0]
+    lse, average = (state.highest + jnp.log2(total)) / LOG2E, (state.sums[1:] / total).T
+    if isinstance(state, Sums):
+        return lse, average, jnp.zeros((lse.shape[0], 0), lse.dtype)
+    # S = log Z − Σ π_j r_j with Z = 1 + Σ' e^r over all but the top: every term positive, nothing cancels
+    return lse, average, jnp.log1p(state.others) + state.deficit / LOG2E / total
 
 
 def first_sums(rows: int, columns: int, dtype: np.dtype) -> Sums:

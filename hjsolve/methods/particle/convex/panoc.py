@@ -120,9 +120,15 @@ def panoc(
         )
 
     first = _first_step(smooth, start)
+    end = jax.lax.while_loop(lambda s: ~s.done & (s.iterations < max_iterations), body, _at(start, first))
+    return Minimum(end.z, end.value, end.gradient, end.gap, end.iterations)
+
+
+def _at(start: Array, step: Scalar) -> _State:
+    """Nothing known but where to begin."""
     zeros, number = jnp.zeros_like(start), jnp.zeros((), start.dtype)
     memory = jnp.zeros((_MEMORY, *start.shape), start.dtype)
-    state = _State(
+    return _State(
         a=start,
         residual=zeros,
         envelope=number,
@@ -130,7 +136,7 @@ def panoc(
         value=number + jnp.inf,
         gradient=zeros,
         gap=number + jnp.inf,
-        step=first,
+        step=step,
         moves=memory,
         changes=memory,
         direction=zeros,
@@ -139,8 +145,6 @@ def panoc(
         done=jnp.asarray(False),
         iterations=jnp.zeros((), int),
     )
-    end = jax.lax.while_loop(lambda s: ~s.done & (s.iterations < max_iterations), body, state)
-    return Minimum(end.z, end.value, end.gradient, end.gap, end.iterations)
 
 
 def _first_step(smooth: Callable[[Array], tuple[Scalar, Array]], start: Array) -> Scalar:

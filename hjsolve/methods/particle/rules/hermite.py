@@ -39,8 +39,8 @@ class GaussHermite(AbstractRule):
     mixture of Gaussians of one covariance, so for travelling multi-shocks at any ε, and the better the smaller ε.
     Minimisers are found for each query by damped Newton's method from twelve starts (see `find_starts`), by a grid of
     the box that u depends on (49², 21³, 9⁴, 7⁵ nodes). Modes much closer than its spacing, and modes
-    beyond twelve (waves of g of which many fit into the kernel's reach), are missed, and the check does not see it:
-    use `nodes=` there.
+    beyond the eight lowest (waves of g of which many fit into the kernel's reach), are missed, and the check does not
+    see it: use `nodes=` there.
 
     A second, lower order (14, 10, 7, 6) checks each query. Where they differ by more than 1e-7 (large ε with waves in
     g, degenerate minimisers, kinks) tensor rules on the query's own box {E < min E + 42ε/c} are taken if their own
