@@ -86,7 +86,7 @@ def newton(g: Callable[[Point], Scalar], x: Points, y: Points, scale: Scalar) ->
     return y, local
 
 
-def refine_minimum(energy: Function, y: Points, spacing: Array, rounds: int = 60) -> Points:
+def refine_minimum(energy: Function, y: Points, spacing: Array, rounds: int = 90) -> Points:
     """Minimisers near `y` `[m, d]` of `energy(y [m, d]) -> [m]`, from a search radius of `spacing` `[d]` or `[m, d]`.
 
     Compass search over the 3^d neighbours (the 2d along the axes beyond d = 3), without derivatives, so right at

@@ -18,14 +18,18 @@ from ...base import Evaluation
 from ..minimiser import hopf_lax
 from .base import AbstractRule, data, frozen, hulls, noise, over_blocks
 from .local_box import on_local_box, order_change
-from .modes import Modes, Starts, find_modes, find_starts, grid_of_starts, squared_distance
+from .modes import Modes, Starts, find_modes, grid_of_starts, squared_distance
 
 _ORDERS = {2: (20, 14), 3: (14, 10), 4: (10, 7), 5: (8, 6)}
 _ACCEPTED = 1e-7
 """Change between the two orders up to which Gauss-Hermite is kept; the finer one is far better than the change."""
 _LARGEST_CHANGE = 1e-3
-_STARTED, _POLISHED = 16, 64
+_TRUSTED = 0.1
+"""Change between the orders below which Gauss-Hermite's sum, less ten times that, bounds the integral from below."""
+_SEARCHED, _POLISHED = 16, 64
 """Queries at a time, in the caches' interest."""
+_SEARCHES = 8
+"""Minima from which a compass search goes on at ε = 0."""
 _BLOCK = 2**16
 """Nodes of all queries in a block: 1 MB in float64 for d = 2."""
 _LEAST_WEIGHT = 1e-18
@@ -37,22 +41,23 @@ class GaussHermite(AbstractRule):
     f = e^{−cE/ε}; q_k has the mass, mean and covariance (ε/c)(D²E)⁻¹ of f at its minimiser, and each term is a tensor
     Gauss-Hermite rule in its standardised variable (20, 14, 10, 8 nodes an axis for d = 2, 3, 4, 5). Exact for a
     mixture of Gaussians of one covariance, so for travelling multi-shocks at any ε, and the better the smaller ε.
-    Minimisers are found for each query by damped Newton's method from twelve starts (see `find_starts`), by a grid of
-    the box that u depends on (49², 21³, 9⁴, 7⁵ nodes). Modes much closer than its spacing, and modes
-    beyond the eight lowest (waves of g of which many fit into the kernel's reach), are missed, and the check does not
-    see it: use `nodes=` there.
+    Minimisers are found for each query by damped Newton's method from the local minima of E on a grid of the box that
+    u depends on (49², 21³, 9⁴, 7⁵ nodes) and from tangents of g (see `find_modes`), until no node is left that may lead
+    to one that matters. Modes much closer than the grid's spacing are missed.
 
     A second, lower order (14, 10, 7, 6) checks each query. Where they differ by more than 1e-7 (large ε with waves in
-    g, degenerate minimisers, kinks) tensor rules on the query's own box {E < min E + 42ε/c} are taken if their own
-    check is better: the trapezoid rule and, for d = 2 and 3, panels of Gauss-Legendre nodes split at its minimiser,
-    for d = 4 and 5 a spherical-radial rule around it.
+    g, degenerate minimisers, kinks), and where more than 12 modes matter (16, 32 for d = 4, 5), tensor rules on the
+    query's own box {E < min E + 42ε/c} are taken if their own check is better: the trapezoid rule and, for d = 2 and 3,
+    panels of Gauss-Legendre nodes split at its minimiser, for d = 4 and 5 a spherical-radial rule around it. On a
+    torus they fold all periods into one, so that any number of modes is summed.
     `stats["order_change"]` is the worst relative change of e^{−cu/ε} between the orders of the rule taken (0 where
     rounding hides it); above 1e-3 the result is `RESULTS.under_resolved`. (A kink 4 widths or more off the minimiser
     is seen by neither order; it moves u by up to 1e-5 ε/c.) ε = 0 is the lowest minimiser, by Newton's method and,
     for kinks, by compass search.
 
     Cost a query: 12 Newton iterations and 600 (d = 2), 3700, 12400, 40500 evaluations of g a mode, and 13000 (d = 2),
-    10⁵, 8·10⁵, 10⁶ where it falls back (twice that at kinks for d = 2, 3); memory 2^16 nodes at a time.
+    4·10⁵, 8·10⁵, 10⁶ where it falls back (twice that at kinks for d = 3, up to 75000 for d = 2); memory 2^16 nodes at
+    a time.
     Source: Liu & Pierce 1994, doi:10.1093/biomet/81.3.624 (Gauss-Hermite at the mode); Owen & Zhou 2000,
     doi:10.1080/01621459.2000.10473909 (the balance weights q_k/Σ q_l).
     """
@@ -70,24 +75,18 @@ class GaussHermite(AbstractRule):
 
     def evaluate(self, problem: Problem, t: Scalar, state: None, points: Points) -> Evaluation:
         """u and ∇u = Σ π_j (x − y_j)/(2ct) over the nodes."""
-        c, epsilon = parameters(problem)
+        _, epsilon = parameters(problem)
         low, high, which = hulls(problem, points)
         starts = grid_of_starts(problem, frozen(t), low, high)
-        time, reach, width = frozen((t, 2 * c * t, jnp.sqrt(2 * epsilon * t)))
-
-        def start(x: Points, index: Array) -> Array:
-            return find_starts(starts, x, index, reach, width)
-
-        x = frozen(points)
-        found = over_blocks(start, _STARTED, x, which)
-        modes: Modes = frozen(over_blocks(lambda x, y: find_modes(problem, time, x, y), _POLISHED, x, found))
+        modes: Modes = over_blocks(partial(find_modes, problem, t, starts), _SEARCHED, frozen(points), which)
 
         def viscous() -> tuple[Array, Array, Array]:
             return _viscous(problem, t, points, modes, starts, which)
 
         def inviscid() -> tuple[Array, Array, Array]:
-            u, slope = over_blocks(partial(_lowest, problem, t), _POLISHED, points, modes.y, starts.spacing[which])
-            return u, slope, jnp.zeros_like(u)
+            lowest = modes.y[:, :_SEARCHES]
+            u, slope = over_blocks(partial(_lowest, problem, t), _POLISHED, points, lowest, starts.spacing[which])
+            return u, slope, jnp.where(modes.complete, 0.0, jnp.inf)
 
         u, slope, change = jax.lax.cond(epsilon > 0, viscous, inviscid)
         worst = jnp.max(change)
@@ -113,19 +112,22 @@ def _viscous(
         return _mixture(problem, t, x, modes, fine, coarse)
 
     log_w, offset, change = over_blocks(mixture, block, points, modes)
+    # where modes are missing, those found bound the integral from below, with a margin for the rule's own error
+    least = jnp.where(~modes.complete & (change < _TRUSTED), frozen(log_w) - 10 * change, -jnp.inf)
+    change = jnp.where(modes.complete, change, jnp.inf)
     grid = starts.y, starts.g, starts.spacing
     positive = jnp.where(epsilon > 0, epsilon, 1.0)  # the branch not taken stays finite under vmap and grad
     distance = jnp.sum((points - modes.y[:, 0]) ** 2, axis=1) / (4 * c * t)
     floor = frozen(noise(c / positive, jnp.abs(modes.energy[:, 0] - distance) + distance))
 
     def check(
-        x: Array, modes: Modes, index: Array, floor: Array, found: tuple[Array, Array, Array]
+        x: Array, modes: Modes, index: Array, floor: Array, least: Array, found: tuple[Array, Array, Array]
     ) -> tuple[Array, Array, Array]:
         enough = jnp.maximum(_ACCEPTED, floor)
 
         def again() -> tuple[Array, Array, Array]:
             own = jax.tree.map(lambda a: a[index], grid)
-            log_w, offset, change = on_local_box(problem, t, x, modes, own, enough)
+            log_w, offset, change = on_local_box(problem, t, x, modes, own, least, enough)
             better = change < found[2]
             return jax.tree.map(lambda a, b: jnp.where(better, a, b), (log_w, offset, change), found)
 
@@ -135,7 +137,7 @@ def _viscous(
         return chosen
 
     log_w, offset, change = jax.lax.map(
-        jax.checkpoint(lambda a: check(*a)), (points, modes, which, floor, (log_w, offset, change))
+        jax.checkpoint(lambda a: check(*a)), (points, modes, which, floor, least, (log_w, offset, change))
     )
     change = jnp.where(change > floor, change, 0.0)
     return -positive / c * log_w + normaliser(d, c, epsilon, t), offset / (2 * c * t), change

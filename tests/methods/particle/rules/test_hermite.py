@@ -64,6 +64,32 @@ def test_kinks_along_the_axes(epsilon: float) -> None:
     assert (solution.result == hj.RESULTS.successful) == (change.max() <= 1e-3)
 
 
+def waves(y):
+    return jnp.sum(jnp.cos(2 * jnp.pi * y))
+
+
+@pytest.mark.filterwarnings("ignore::hjsolve.HJWarning")
+@pytest.mark.parametrize("domain", [hj.Torus, hj.Box])
+def test_many_modes(domain) -> None:
+    """Up to 150 modes matter, thirteen to a side; in one dimension adaptive panels see them all."""
+    x = 0.5 * X[2]
+    for epsilon, t in [(0.05, 0.5), (0.05, 5.0), (0.1, 5.0), (1.0, 1.0)]:
+        p, line = (
+            hj.Problem(
+                hj.hamiltonians.Quadratic(), epsilon, hj.initials.Custom(waves), domain([-0.5] * d, [0.5] * d), t
+            )
+            for d in (2, 1)
+        )
+        solution = hj.solve(p, HopfCole(), [t], points=x)
+        parts = [hj.solve(line, HopfCole(), [t], points=x[:, k : k + 1]) for k in (0, 1)]
+        error = np.abs(np.asarray(solution.u - parts[0].u - parts[1].u)).max()
+        # the error in u is ε times that of the mass, and far less than the change between two orders
+        assert error <= epsilon * float(jnp.max(solution.stats["order_change"])) + 1e-9
+        if domain is hj.Torus or t < 1:
+            assert error < 1e-9
+            assert solution.result == hj.RESULTS.successful
+
+
 def test_without_viscosity() -> None:
     """A kinked datum by its closed form, a concave one by a search over a fine grid."""
     solution = in_the_plane(0.0, 1.0, 0.0)
