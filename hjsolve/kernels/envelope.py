@@ -15,27 +15,43 @@ _LANES = 4096
 
 
 def lower_envelope(
-    u: Float[Array, "n L"], fields: tuple[Array, ...], x: Float[Array, "m"], y: Float[Array, "n"], a: Array
+    u: Float[Array, "n L"],
+    fields: tuple[Array, ...],
+    x: Float[Array, "m"],
+    y: Float[Array, "k"],
+    a: Array,
+    rows: Array | None = None,
+    wanted: Array | None = None,
 ) -> tuple[Float[Array, "L m"], tuple[Float[Array, "L m"], ...]]:
     """`min_j u_j + a(x_i − y_j)²` along the leading axis, which becomes the last.
 
     Also the `fields` `[n, L]` at the minimising node, and as the last one the slope 2a(x_i − y_j). y and x increase,
-    a > 0. Cost O((n + m log n) L). Derivatives are those of the minimising parabola (envelope theorem).
+    a > 0. `rows` `[k]` says which of the n rows lies at each y (default: its own), and lines that are not `wanted`
+    `[L]` may be left out: 0. Cost O((k + m log k) L). Derivatives are those of the minimising parabola (envelope
+    theorem).
     """
     lines = u.shape[1]
     lanes = min(_LANES, lines)
     rest = -lines % lanes
     padded = tuple(jnp.pad(f, ((0, 0), (0, rest)), mode="edge") if rest else f for f in (u, *fields))
+    needed = jnp.pad(jnp.ones(lines, bool) if wanted is None else wanted, (0, rest))
 
     @jax.checkpoint
     def block(start: Array) -> tuple[Array, ...]:
         own = [jax.lax.dynamic_slice_in_dim(f, start, lanes, 1) for f in padded]
+        own = own if rows is None else [f[rows] for f in own]
         index = _minimisers(*jax.lax.stop_gradient((own[0], x, y, a)))
         r = x[:, None] - y[index]
         value, *chosen = (jnp.take_along_axis(f, index, axis=0) for f in own)
         return tuple(f.T for f in (value + a * r**2, *chosen, 2 * a * r))
 
-    value, *averages = jax.lax.map(block, lanes * jnp.arange((lines + rest) // lanes))
+    def left_out(start: Array) -> tuple[Array, ...]:
+        return (jnp.zeros((lanes, x.shape[0]), u.dtype),) * (len(fields) + 2)
+
+    def at(start: Array) -> tuple[Array, ...]:
+        return jax.lax.cond(jnp.any(jax.lax.dynamic_slice_in_dim(needed, start, lanes)), block, left_out, start)
+
+    value, *averages = jax.lax.map(at, lanes * jnp.arange((lines + rest) // lanes))
     value, *averages = (f.reshape(lines + rest, -1)[:lines] for f in (value, *averages))
     return value, tuple(averages)
 

@@ -19,8 +19,8 @@ Kernel: TypeAlias = Callable[[Array, Array], tuple[Array, Array]]
 """`(i, j) -> (k_ij, ∂k_ij)`: the log kernel between target i and source j, and its derivative in the target."""
 
 _CHUNK = 32
-_BLOCK = 2**18
-"""Targets times lines that are summed at once: accumulators of 1 MB in float32, which caches hold."""
+_BLOCK = 2**16
+"""Targets times lines that are summed at once: caches hold the accumulators, 256 kB in float32 for each output."""
 _ABSENT = -1e30
 _SAMPLED = 4
 _TRUSTED = 50.0
@@ -89,12 +89,20 @@ def periodic_kernel(r: Array, kappa: Array, period: Array) -> tuple[Array, Array
 def sum_over_nodes(
     v: Float[Array, "n L"], fields: Float[Array, "f n L"], kernel: Kernel, measured: tuple[Array, Array]
 ) -> Pass:
-    """`log Σ_j exp(v_j + k_ij)` for a block of lines (about a thousand), and Gibbs averages of `fields`, and its slope.
+    """`log Σ_j exp(v_j + k_ij)` for a block of some hundred lines, and Gibbs averages of `fields`, and its slope.
 
-    `measured` (`[n_t]`, `[L]` booleans) says for which targets and lines `coarsening` is taken. Cost n_s n_t L
-    multiply-adds for each output.
+    `measured` (`[n_t]`, `[L]` booleans) says for which targets and lines `coarsening` is taken, at every fourth target:
+    neighbours see the same integrand. Cost n_s n_t L multiply-adds for each output.
     """
     return _Sums(kernel, v.shape[0], measured[0].shape[0]).lines(v, fields, *measured)
+
+
+class _Partial(NamedTuple):
+    """Sums relative to e^reference: plain and of fields `[h, f + 1, L]`, of the kernel's slope, and of waves."""
+
+    plain: Array
+    slope: Array
+    waves: Array
 
 
 class _Sums(NamedTuple):
@@ -112,75 +120,78 @@ class _Sums(NamedTuple):
         fields = jnp.pad(fields, ((0, 0), (0, short), (0, 0)))
         chunks = v.reshape(-1, size, lanes)
         top = jax.lax.stop_gradient(jnp.max(chunks, axis=1))
-        weights = jnp.exp(chunks - top[:, None])
-        columns = jnp.moveaxis(fields.reshape(f, *chunks.shape), 0, 2).reshape(len(chunks), size, f * lanes)
+        columns = jnp.concatenate([jnp.ones((1, *chunks.shape), v.dtype), fields.reshape(f, *chunks.shape)])
+        columns = jnp.moveaxis(columns, 0, 2)
+        weights = jnp.exp(chunks - top[:, None])[:, :, None] * columns
         packed = (jnp.arange(len(chunks)), chunks, top, weights, columns)
-        height = min(self.targets, max(_CHUNK, _BLOCK // (lanes * (1 + f))))
-        blocks = -(-self.targets // height)
+        blocks = -(-self.targets // max(_CHUNK, _BLOCK // lanes))
+        height = -(-self.targets // (blocks * _SAMPLED)) * _SAMPLED
         mask = jnp.pad(target_mask, (0, blocks * height - self.targets)).reshape(blocks, height)
 
         def at(block: tuple[Array, Array]) -> tuple[Array, Array, Array]:
             first, here = block
-            sums, averaged, reference = self.block(first + jnp.arange(height), v, packed, f)
-            total = jnp.maximum(sums[0], jnp.finfo(v.dtype).tiny)  # 0 only where the reference lies: not trusted below
-            averages = jnp.concatenate([averaged, sums[1:2]]) / total
-            change = _coarsening(jax.lax.stop_gradient(sums), here[:, None] & line_mask)
+            sums, reference = self.block(first + jnp.arange(height), v, packed)
+            total = jnp.maximum(
+                sums.plain[:, 0], jnp.finfo(v.dtype).tiny
+            )  # 0 only where the reference lies: not trusted
+            averages = jnp.stack([*(sums.plain[:, k] for k in range(1, f + 1)), sums.slope]) / total
+            change = _coarsening(*jax.lax.stop_gradient((total, sums.waves)), here[:, None] & line_mask)
             return reference + jnp.log(total), averages, change
 
-        if blocks == 1:
-            return Pass(*at((jnp.zeros((), int), mask[0])))
         lse, averages, change = jax.lax.map(at, (height * jnp.arange(blocks), mask))
         lse = lse.reshape(-1, lanes)[: self.targets]
         averages = jnp.moveaxis(averages, 0, 1).reshape(f + 1, blocks * height, lanes)[:, : self.targets]
         return Pass(lse, averages, jnp.max(change, axis=0))
 
-    def block(self, i: Array, v: Array, packed: Any, f: int) -> tuple[Array, Array, Array]:
-        """Sums relative to e^reference for a block of targets: plain, with its slope, with waves; and of fields."""
+    def block(self, i: Array, v: Array, packed: Any) -> tuple[_Partial, Array]:
+        """The sums for a block of targets, and their reference."""
         dtype, (height, lanes) = v.dtype, (i.shape[0], v.shape[1])
         reference = self._reference(i, v)
         kept = -2.5 * float(np.log(jnp.finfo(dtype).eps))
-        skip, safe = -kept, (600.0 if dtype == jnp.float64 else 60.0)
+        skip, safe = -kept, (600.0 if dtype == jnp.float64 else 66.0)
 
-        def body(carry: Any, chunk: Any) -> Any:
+        def body(carry: _Partial, chunk: Any) -> tuple[_Partial, None]:
             number, own, top, weights, columns = chunk
-            size = own.shape[0]
+            size, rows = own.shape[0], weights.shape[1]
             j = number * size + jnp.arange(size)
             log_kernel, slope = self.kernel(i[:, None], j[None, :])
             highest = jax.lax.stop_gradient(jnp.max(log_kernel, axis=1))
             scale = top + highest[:, None] - reference
-            coefficients = self._coefficients(j, slope)
+            waves = self._waves(j).astype(dtype)
 
-            def add_product(carry: Any) -> Any:
-                sums, averaged = carry
+            def add_product(carry: _Partial) -> _Partial:
                 matrix = jnp.exp(log_kernel - highest[:, None])
-                stack = (coefficients * matrix).reshape(-1, size)
                 factor = jnp.exp(scale)
-                sums = sums + _matmul(stack, weights).reshape(-1, height, lanes) * factor
-                if f == 0:
-                    return sums, averaged
-                product = _matmul(matrix, (jnp.reshape(columns, (size, f, lanes)) * weights[:, None]).reshape(size, -1))
-                product = jnp.moveaxis(product.reshape(height, f, lanes), 1, 0)
-                return sums, averaged + product * factor
+                plain = _matmul(matrix, weights.reshape(size, -1)).reshape(height, rows, lanes)
+                sampled = (matrix[::_SAMPLED] * waves[:, None]).reshape(-1, size)
+                waved = _matmul(sampled, weights[:, 0]).reshape(len(waves), -1, lanes)
+                return _Partial(
+                    carry.plain + plain * factor[:, None],
+                    carry.slope + _matmul(slope * matrix, weights[:, 0]) * factor,
+                    carry.waves + waved * factor[::_SAMPLED],
+                )
 
-            def add_terms(carry: Any) -> Any:
-                def add(carry: Any, source: Any) -> Any:
-                    sums, averaged = carry
-                    value, log_column, coefficient, column = source
+            def add_terms(carry: _Partial) -> _Partial:
+                def add(carry: _Partial, source: Any) -> tuple[_Partial, None]:
+                    value, log_column, slopes, wave, column = source
                     term = jnp.exp(jnp.minimum(value + log_column[:, None] - reference, safe))
-                    sums = sums + coefficient[:, :, None] * term
-                    return (sums, averaged + jnp.reshape(column, (f, 1, lanes)) * term), None
+                    plain = carry.plain + column * term[:, None]
+                    waved = carry.waves + wave[:, None, None] * term[::_SAMPLED]
+                    return _Partial(plain, carry.slope + slopes[:, None] * term, waved), None
 
-                sources = (own, log_kernel.T, jnp.moveaxis(coefficients, 2, 0), columns)
-                return jax.lax.scan(add, carry, sources)[0]
+                return jax.lax.scan(add, carry, (own, log_kernel.T, slope.T, waves.T, columns))[0]
 
             most = jnp.max(scale)
             choice = (most > skip).astype(int) + (most > safe).astype(int)
             return jax.lax.switch(choice, [lambda carry: carry, add_product, add_terms], carry), None
 
-        rows = self._coefficients(jnp.zeros(1, int), jnp.zeros((height, 1), dtype)).shape[0]
-        start = (jnp.zeros((rows, height, lanes), dtype), jnp.zeros((f, height, lanes), dtype))
-        sums, averaged = jax.lax.scan(body, start, packed)[0]
-        return sums, averaged, reference
+        waves = self._waves(jnp.zeros(1, int)).shape[0]
+        start = _Partial(
+            jnp.zeros((height, packed[3].shape[2], lanes), dtype),
+            jnp.zeros((height, lanes), dtype),
+            jnp.zeros((waves, height // _SAMPLED, lanes), dtype),
+        )
+        return jax.lax.scan(body, start, packed)[0], reference
 
     def _reference(self, i: Array, v: Array) -> Array:
         """The largest term, roughly: from every fourth source, at every fourth target. Any nearby scale will do."""
@@ -194,27 +205,25 @@ class _Sums(NamedTuple):
         start = jnp.full((log_kernel.shape[0], v.shape[1]), _ABSENT, v.dtype)
         sampled = (v[: self.sources : _SAMPLED], log_kernel.T)
         best = jax.lax.scan(body, start, sampled, unroll=8)[0]
-        return jax.lax.stop_gradient(jnp.repeat(best, _SAMPLED, axis=0)[: i.shape[0]])
+        return jax.lax.stop_gradient(jnp.repeat(best, _SAMPLED, axis=0))
 
-    def _coefficients(self, j: Array, slope: Array) -> Float[Array, "q n_t B"]:
-        """1, the kernel's slope, and waves that measure the aliasing errors of spacings 2h and 4h."""
+    def _waves(self, j: Array) -> Float[Array, "4 B"]:
+        """Waves that measure the aliasing errors of spacings 2h and 4h."""
         n = self.sources
-        rows = [jnp.ones_like(slope), slope]
-        for turns in (round(n / 2) / n, round(n / 4) / n) if n % 2 else (0.5, 0.25):
-            angle = (2 * np.pi * turns * j).astype(slope.dtype)
-            rows += [jnp.broadcast_to(wave(angle), slope.shape) for wave in (jnp.cos, jnp.sin)]
-        return jnp.stack(rows)
+        turns = (round(n / 2) / n, round(n / 4) / n) if n % 2 else (0.5, 0.25)
+        return jnp.stack([wave(2 * np.pi * turn * j) for turn in turns for wave in (jnp.cos, jnp.sin)])
 
 
-def _coarsening(sums: Array, mask: Array) -> Float[Array, "2"]:
+def _coarsening(total: Array, waves: Array, mask: Array) -> Float[Array, "2"]:
     """|F(1/2h)| and 2|F(1/4h)| relative to F(0), F the Fourier transform of the integrand: what coarser nodes alias."""
-    total = jnp.maximum(sums[0], jnp.finfo(sums.dtype).tiny)
-    half = jnp.sqrt(sums[2] ** 2 + sums[3] ** 2) / total
-    quarter = 2 * jnp.sqrt(sums[4] ** 2 + sums[5] ** 2) / total
     # far above its reference a sum was clipped, far below it has underflowed
-    trusted = jnp.abs(jnp.log(total)) < _TRUSTED
-    worst = [jnp.max(jnp.where(mask, jnp.where(trusted, change, jnp.inf), 0.0)) for change in (half, quarter)]
-    return jnp.stack(worst)
+    trusted = jnp.all((jnp.abs(jnp.log(total)) < _TRUSTED) | ~mask)
+    here = jnp.any(mask.reshape(-1, _SAMPLED, mask.shape[1]), axis=1)
+    sampled = total[::_SAMPLED]
+    half = jnp.sqrt(waves[0] ** 2 + waves[1] ** 2) / sampled
+    quarter = 2 * jnp.sqrt(waves[2] ** 2 + waves[3] ** 2) / sampled
+    worst = [jnp.max(jnp.where(here, change, 0.0)) for change in (half, quarter)]
+    return jnp.where(trusted, jnp.stack(worst), jnp.inf)
 
 
 def _spacing(nodes: Array) -> Array:

@@ -5,21 +5,25 @@ import jax
 import jax.numpy as jnp
 
 from ...checks import as_array, check_range, counts, require
-from ...problem import Problem
+from ...problem import AbstractDomain, Problem
 from ...problem.boundaries import Extrapolation
 from ...problem.hopf_cole import check_periodic_data, on_domain, parameters, parts, require_hopf_cole
 from ...problem.initials import Atoms
 from ...results import RESULTS
-from ...typing import Array, ArrayLike, Points, PRNGKeyArray, Scalar
+from ...typing import Array, ArrayLike, Function, Points, PRNGKeyArray, Scalar
 from ..base import AbstractEvolution, Evaluation, State
 from .heat import Flow, inviscid, viscous
 from .mesh import Mesh
-from .sources import source_nodes, target_nodes
+from .sources import Nodes, source_nodes, target_nodes
 from .splitting import Splitting
 
 _LEAST_CELLS = 6
 _LARGEST_ERROR = 0.02
 """Of the data's range: what interpolation between nodes may cost before it is called under-resolved."""
+_FLOOR = 0.1
+"""Of the rounding of the data's range: a smaller ε/c cannot be told from its limit."""
+_LOOKS = 4096
+"""Places at which the range of the data is looked up."""
 
 
 class Propagator(AbstractEvolution):
@@ -42,7 +46,7 @@ class Propagator(AbstractEvolution):
     `stats["interpolation_error"]` bounds the error, and above 2% of the data's range the result is
     `RESULTS.under_resolved`. At ε = 0 itself the minimum is over the nodes (the exact distance transform, up to h²/16ct
     above the minimum over the interpolant, which is the limit ε → 0). ∇u is exact on nodes, a Gibbs average carried
-    through the passes. Other points are interpolated by quintics.
+    through the passes; at kinks not once ε/c falls below the rounding of u. Other points are interpolated by quintics.
 
     With a potential V(x) or a drift b(t, x), H = c|p|² + b·p − V is split into the exact propagator and transport along
     b with the source V. `order` 2 is Strang's splitting; positive time steps allow no more (Sheng, Suzuki), so `order`
@@ -176,12 +180,15 @@ class Propagator(AbstractEvolution):
         c, epsilon = parameters(problem)
         g = on_domain(problem.initial, domain)  # type: ignore[arg-type]
         sources, covered = source_nodes(g, mesh, self._intervals(problem), c, epsilon, t)
-        u, targets = sources.sample(g), target_nodes(mesh)
-        positive = jnp.where(epsilon > 0, epsilon, 1.0)
+        load, targets = sources.slabs(g), target_nodes(mesh)
+        least, largest = _range(g, domain)
+        # so small that it makes no difference: the limit ε = 0 of the interpolated data
+        floor = jax.lax.stop_gradient(c * _FLOOR * jnp.finfo(t.dtype).eps * (largest - least))
+        positive = jnp.where(epsilon > 0, jnp.maximum(epsilon, floor), 1.0)
         flow = jax.lax.cond(
             epsilon > 0,
-            lambda: viscous(u, sources, targets, domain, c, positive, t),
-            lambda: inviscid(u, sources, targets, domain, c, t),
+            lambda: viscous(load, least, sources, targets, domain, c, positive, t),
+            lambda: inviscid(load, sources, targets, domain, c, t),
         )
         return flow, sources.spacing, covered
 
@@ -209,6 +216,15 @@ class Propagator(AbstractEvolution):
 
     def _splitting(self, problem: Problem) -> Splitting:
         return Splitting(problem, self.mesh(problem), self._intervals(problem), self.order)
+
+
+def _range(g: Function, domain: AbstractDomain) -> tuple[Scalar, Scalar]:
+    """About the least and the largest value of the data on the domain."""
+    count = max(2, round(_LOOKS ** (1 / domain.dimension)))
+    lower = jnp.asarray(domain.lower)
+    looks = Nodes(lower, domain.extent / (count - 1), jnp.zeros((len(lower), 2), int), (count,) * len(lower))
+    values = jax.lax.stop_gradient(looks.sample(g))
+    return jnp.min(values), jnp.max(values)
 
 
 def _per_axis(count: int | tuple[int, ...], d: int) -> tuple[int, ...]:

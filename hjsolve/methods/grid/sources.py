@@ -1,31 +1,48 @@
 """The nodes that initial data are read on: a uniform grid over the part of space that the solution depends on."""
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from ...problem.reach import dependence_box
-from ...typing import Array, Function, Scalar, Vectors
+from ...typing import Array, Function, Scalar, Values, Vectors
 from .mesh import Mesh
+
+Loader: TypeAlias = Callable[[Array, int], Values]
+"""`(first, count) -> u`: node values on a slab `[n_1, ..., n_{d-1}, count]`, copies of the last beyond the end."""
 
 _BATCH = 2**18
 """Nodes at a time, so that data on a large grid never need the list of all its points."""
 
 
 class Nodes(eqx.Module):
-    """A uniform tensor grid: `lower` `[d]` is its first node, `spacing` `[d]`, `shape` nodes per axis."""
+    """A uniform tensor grid: `lower` `[d]` is its first node, `spacing` `[d]`, `shape` nodes per axis.
+
+    Data are needed from the first to the last index `used` `[d, 2]` of an axis; other nodes do not matter.
+    """
 
     lower: Array
     spacing: Array
+    used: Array
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def axis(self, k: int, refine: int = 1, periodic: bool = False) -> Array:
         """The coordinates of the nodes along axis k, with `refine` − 1 more between any two."""
         count = refine * self.shape[k] - (0 if periodic else refine - 1)
         return self.lower[k] + self.spacing[k] / refine * jnp.arange(count)
+
+    def rows(self, k: int) -> Array:
+        """Of which node along axis k each node has the data: its own where needed, else that of the nearest such."""
+        return jnp.clip(jnp.arange(self.shape[k]), self.used[k, 0], self.used[k, 1])
+
+    @property
+    def whole(self) -> "Nodes":
+        """The same nodes, all of them needed."""
+        return Nodes(self.lower, self.spacing, _all(self.shape), self.shape)
 
     @property
     def coordinates(self) -> Vectors:
@@ -34,19 +51,27 @@ class Nodes(eqx.Module):
 
     def sample(self, g: Function) -> Any:
         """What g returns at a point, on all nodes: arrays `[n_1, ..., n_d, ...]`."""
-        total = math.prod(self.shape)
+        return self._at(g, jnp.zeros((), int), self.shape)
+
+    def slabs(self, g: Function) -> Loader:
+        """The same on slabs of the last axis."""
+        return lambda first, count: self._at(g, first, (*self.shape[:-1], count))
+
+    def _at(self, g: Function, first: Array, shape: tuple[int, ...]) -> Any:
+        total = math.prod(shape)
 
         def at(index: Array) -> Any:
-            places = jnp.stack(jnp.unravel_index(index, self.shape)).astype(self.lower.dtype)
-            return g(self.lower + self.spacing * places)
+            places = jnp.stack(jnp.unravel_index(index, shape))
+            places = places.at[-1].set(jnp.minimum(places[-1] + first, self.shape[-1] - 1))
+            return g(self.lower + self.spacing * places.astype(self.lower.dtype))
 
         values = jax.lax.map(at, jnp.arange(total), batch_size=min(total, _BATCH))
-        return jax.tree.map(lambda a: a.reshape(*self.shape, *a.shape[1:]), values)
+        return jax.tree.map(lambda a: a.reshape(*shape, *a.shape[1:]), values)
 
 
 def target_nodes(mesh: Mesh) -> Nodes:
     """The mesh's own nodes."""
-    return Nodes(jnp.asarray(mesh.domain.lower), mesh.spacing, mesh.shape)
+    return Nodes(jnp.asarray(mesh.domain.lower), mesh.spacing, _all(mesh.shape), mesh.shape)
 
 
 def source_nodes(
@@ -82,4 +107,12 @@ def source_nodes(
     first = jnp.where(periodic, lower, lower - before * spacing)
     spacing = jnp.where(periodic, mesh.spacing, spacing)
     shape = tuple(m if p else n + 1 for m, n, p in zip(mesh.shape, intervals, domain.periodic, strict=True))
-    return Nodes(first, spacing, shape), covered
+    # two more than the rest depends on, as the rules for kinks look at neighbours
+    ends = jnp.stack([jnp.floor((low - first) / spacing) - 2, jnp.ceil((high - first) / spacing) + 2], axis=1)
+    everything = _all(shape)
+    used = jnp.clip(jax.lax.stop_gradient(ends).astype(int), 0, everything[:, 1:])
+    return Nodes(first, spacing, jnp.where(periodic[:, None], everything, used), shape), covered
+
+
+def _all(shape: tuple[int, ...]) -> Array:
+    return jnp.stack([jnp.zeros(len(shape), int), jnp.asarray(shape) - 1], axis=1)

@@ -8,7 +8,7 @@ from ...kernels.interpolate import interpolate
 from ...problem import Problem
 from ...problem.hopf_cole import Parts, on_domain, parameters, parts
 from ...typing import Array, Scalar, Values, Vectors
-from .heat import Flow, viscous
+from .heat import Flow, slabs_of, viscous
 from .mesh import Mesh
 from .sources import Nodes, source_nodes, target_nodes
 
@@ -50,6 +50,7 @@ class Splitting(eqx.Module):
         c, epsilon = parameters(problem)
         g = on_domain(problem.initial, problem.domain)  # type: ignore[arg-type]
         nodes, covered = source_nodes(g, self.mesh, self.intervals, c, epsilon, problem.horizon, self._drifted())
+        nodes = nodes.whole  # a march moves data between all of its nodes
         u = nodes.sample(g)
         zero = jnp.zeros(levels, u.dtype)
         return March(jnp.broadcast_to(u, (levels, *u.shape)), zero, zero, nodes, covered)
@@ -91,7 +92,10 @@ class Splitting(eqx.Module):
         epsilon = jnp.maximum(epsilon, jax.lax.stop_gradient(c * temperature))
         length = jnp.where(length > 0, length, 1.0)  # a march that has not begun is not asked for
         domain = self.problem.domain
-        return viscous(u, sources, targets, domain, c, epsilon, length, gradient=gradient, whole=False, refine=_REFINE)
+        load, level = slabs_of(u), jnp.min(u)
+        return viscous(
+            load, level, sources, targets, domain, c, epsilon, length, gradient=gradient, whole=False, refine=_REFINE
+        )
 
     def _transport(self, u: Values, nodes: Nodes, t: Scalar, dt: Scalar) -> Values:
         """`u_t + b·∇u = V` over [t, t + dt]: exact without drift, else along characteristics by a Runge-Kutta step."""

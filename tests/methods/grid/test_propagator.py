@@ -39,7 +39,7 @@ def test_periodic_solution_to_round_off_for_every_viscosity(epsilon: float) -> N
     assert solution.stats["steps"] == 1
 
 
-@pytest.mark.parametrize("epsilon", [1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 0.0])
+@pytest.mark.parametrize("epsilon", [1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-30, 0.0])
 def test_kink_on_a_node_is_exact_for_every_viscosity(epsilon: float) -> None:
     exact = hj.exact.AbsoluteValue(epsilon)
     solution = hj.solve(exact.problem(), Propagator(64), [0.1, 1.0])
@@ -47,7 +47,8 @@ def test_kink_on_a_node_is_exact_for_every_viscosity(epsilon: float) -> None:
     # lines of slope ±1 and a kink on a node are their own interpolant. At ε = 0 the minimum over nodes is 2ct = 64
     # spacings away from x: whole, so a node
     assert u < 1e-14
-    assert gradient < 1e-10  # the derivative of the log of a Gibbs average: round-off of v = u/ε
+    if epsilon != 1e-30:  # below round-off of u, exponents u/ε cannot weigh the two sides of a kink
+        assert gradient < 1e-10  # the derivative of the log of a Gibbs average: round-off of v = u/ε
 
 
 def half_wave(epsilon, c, amplitude, t):
