@@ -72,6 +72,18 @@ def check_ndim(argument: str, value: Array, ndim: int, shape: str, remedy: str) 
     require(np.ndim(value) == ndim, f"`{argument}` must have shape {shape}; got {np.shape(value)}. {remedy}")
 
 
+def whole_number(argument: str, value: Any, *, least: int, remedy: str) -> int:
+    """`value`, of any integer type, as an int that is at least `least`; it is fixed when a program is compiled."""
+    try:
+        number = None if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None:
+        raise TypeError(f"`{argument}` must be a whole number >= {least}; got {value!r}. {remedy}")
+    require(number >= least, f"`{argument}` must be a whole number >= {least}; got {number}. {remedy}")
+    return number
+
+
 def counts(argument: str, value: Any) -> int | tuple[int, ...]:
     """A whole number, or one per axis, from any integer type; `TypeError` names the argument otherwise."""
     try:

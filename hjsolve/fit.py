@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from .checks import as_array, check_ndim, require
+from .checks import as_array, check_ndim, require, whole_number
 from .losses import AbstractLoss, SquaredError
 from .methods.base import AbstractMethod, AbstractRepresentation, HoldsFixed, LearnsEquation
 from .problem import Problem
@@ -64,8 +64,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "samples"):
-            value = getattr(self, name)
-            require(isinstance(value, int) and value >= 1, f"`{name}` must be a whole number >= 1; got {value!r}.")
+            whole_number(name, getattr(self, name), least=1, remedy="Leave it out for the default.")
         require(
             self.seconds is None or self.seconds > 0, f"`seconds` must be > 0; got {self.seconds}. None is no limit."
         )

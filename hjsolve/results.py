@@ -14,9 +14,10 @@ class RESULTS(eqx.Enumeration):
         "CFL number of the step rule or refine."
     )
     under_resolved: Any = (
-        "The quadrature is too coarse for the integrand, whose width is at most the root of 2εt: the error is O(h²) or "
-        "worse. Raise the method's `nodes`, `cells` or `sources`, or shrink the domain or the horizon. (Times just "
-        "after 0 can be dropped from `ts`.)"
+        "The quadrature is too coarse for the integrand, whose width is at most the root of 2εt: u may be far off; "
+        "`stats` says how far. Raise the method's `nodes`, `cells` or `sources` (HopfCole() has none: give it `nodes`, "
+        "or take Propagator), use a Torus for periodic data, or shrink the domain or the horizon. (Times just after 0 "
+        "can be dropped from `ts`.)"
     )
     under_sampled: Any = (
         "The effective sample size fell below 50: a few samples decide u, which is then likely too high whatever its "
@@ -56,4 +57,4 @@ def message(result: RESULTS) -> str:
 
 
 class HJWarning(UserWarning):
-    """A result that is usable but less accurate than the method can be; the message says how to mend it."""
+    """A result less accurate than the method can be; `stats` estimates its error, the message says how to mend it."""

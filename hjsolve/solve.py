@@ -50,7 +50,7 @@ def solve(
     Differentiable in reverse mode with respect to every number in the problem and the method, and batched by
     `equinox.filter_vmap` over problems. Computes in JAX's current default precision.
     """
-    _check_method(method)
+    _check_kinds(problem, method)
     require(
         max_steps is None or max_steps >= 1, f"`max_steps` must be >= 1; got {max_steps}. None is no limit but 1e6."
     )
@@ -217,14 +217,17 @@ def _finish(solution: Solution, throw: bool) -> None:
         raise RuntimeError(f"{name} did not finish: {message(result)}")
 
 
-def _check_method(method: Any) -> None:
+def _check_kinds(problem: Any, method: Any) -> None:
+    if not isinstance(problem, Problem):
+        raise TypeError(f"`problem` must be an hj.Problem; got {problem!r}. Build one, or take exact.problem().")
     if not isinstance(method, AbstractMethod):
         hint = f"write {method.__name__}(...), an instance" if isinstance(method, type) else f"got {method!r}"
         raise TypeError(f"`method` must be one of hj.methods, such as HopfCole() or FiniteDifference(100); {hint}.")
 
 
 def _check_times(ts: Array, problem: Problem) -> None:
-    require(ts.ndim == 1 and ts.shape[0] > 0, f"`ts` must be a list of at least one time; got shape {ts.shape}.")
+    listed = ts.ndim == 1 and ts.shape[0] > 0
+    require(listed, f"`ts` must be a list of at least one time; got shape {ts.shape}. Write [0.5] for one.")
     known, horizon = concrete(ts), concrete(problem.horizon)
     if known is None:
         return
@@ -269,5 +272,10 @@ def _check_points(points: Array | None, problem: Problem, method: AbstractMethod
         points.ndim == 2 and points.shape[1] == d and points.shape[0] > 0,
         f"`points` must have shape [m, {d}] with m >= 1; got {points.shape}. One row per point"
         + (", e.g. x[:, None]." if d == 1 else "."),
+    )
+    known = concrete(points)
+    require(
+        None if known is None else np.isfinite(known).all(),
+        "`points` must be finite; an entry is infinite. Remove those rows.",
     )
     check_inside("points", points, problem, method)

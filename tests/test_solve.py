@@ -190,7 +190,8 @@ ATOMS = hj.Problem(
     ("build", "message"),
     [
         (lambda: hj.solve(problem(), METHOD, []), r"`ts` must be a list of at least one time; got shape \(0,\)"),
-        (lambda: hj.solve(problem(), METHOD, 0.1), r"`ts` must be a list.*got shape \(\)"),
+        (lambda: hj.solve(problem(), METHOD, 0.1), r"`ts` must be a list.*got shape \(\)\. Write \[0\.5\]"),
+        (lambda: hj.solve("problem", METHOD, [0.1]), r"`problem` must be an hj\.Problem; got 'problem'\. Build one"),
         (lambda: hj.solve(problem(), METHOD, [-0.1, 0.1]), r"`ts` must be >= 0; got \[-0\.1, 0\.1\]"),
         (lambda: hj.solve(problem(), METHOD, [0.1, 0.1]), r"`ts` must increase strictly; got \[0\.1, 0\.1\].*Sort"),
         (lambda: hj.solve(problem(), METHOD, [0.2, 0.1]), r"`ts` must increase strictly"),
@@ -206,6 +207,7 @@ ATOMS = hj.Problem(
         ),
         (lambda: hj.solve(problem(), METHOD, [0.1], points=np.zeros((0, 1))), r"`points` must have shape.*m >= 1"),
         (lambda: hj.solve(problem(), METHOD, [0.1], points=[[np.nan]]), r"`points` must not contain NaN"),
+        (lambda: hj.solve(problem(), METHOD, [0.1], points=[[np.inf]]), r"`points` must be finite.*Remove"),
         (lambda: hj.solve(problem(), METHOD, [0.1], max_steps=0), r"`max_steps` must be >= 1; got 0"),
         (lambda: FD(5), r"`cells` must be >= 6 for WENO5; got 5"),
         (lambda: FD(20.5), r"`cells` must be a whole number, or a list of one per axis; got 20\.5"),

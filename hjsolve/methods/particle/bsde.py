@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ...checks import as_array, check_ndim, require
+from ...checks import as_array, check_ndim, require, whole_number
 from ...problem import Problem
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Float, Points, PRNGKeyArray, Scalar
@@ -83,11 +83,8 @@ class DeepBSDE(AbstractRepresentation):
     def __init__(self, start: ArrayLike, *, steps: int = 20, width: int | None = None):
         self.start = as_array("start", start)
         check_ndim("start", self.start, 1, "[d]", "Give the one point at which u is wanted.")
-        for name, value, least in (("steps", steps, 2), ("width", 1 if width is None else width, 1)):
-            require(
-                isinstance(value, int) and value >= least, f"`{name}` must be a whole number >= {least}; got {value!r}."
-            )
-        self.steps, self.width = steps, width
+        self.steps = whole_number("steps", steps, least=2, remedy="More steps lower the error in time.")
+        self.width = None if width is None else whole_number("width", width, least=1, remedy="None is d + 10.")
         self.weights, self.scales, self.horizon = None, None, None
 
     def held(self) -> tuple[Array, ...]:

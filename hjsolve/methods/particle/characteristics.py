@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ...checks import as_array, check_ndim, check_range, counts, require
+from ...checks import as_array, check_ndim, check_range, require, whole_number
 from ...problem import Problem
 from ...problem.hamiltonians import Norm, Polyhedral
 from ...problem.hamiltonians.convexity import is_convex
@@ -68,8 +68,7 @@ class Characteristics(AbstractRepresentation):
     ):
         given = {"branches": branches, "max_steps": max_steps, **({} if rays is None else {"rays": rays})}
         for name, value in given.items():
-            number = counts(name, value)
-            require(isinstance(number, int) and number >= 1, f"`{name}` must be a number >= 1; got {value}.")
+            whole_number(name, value, least=1, remedy="Leave it out for the default.")
         require(
             rays is None or rays >= branches,
             f"`rays` must be >= `branches` = {branches}, which are picked from them; got {rays}.",

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ...checks import check_range, require
+from ...checks import check_range, require, whole_number
 from ...problem import Problem
 from ...problem.hopf_cole import check_periodic_data, parts
 from ...problem.initials import Atoms
@@ -65,15 +65,13 @@ class FeynmanKac(AbstractRepresentation):
         guide: AbstractGuide | None = None,
         control: AbstractControl | None = None,
     ):
-        for name, value, least in (("samples", samples, 4), ("steps", steps, 1), ("batches", batches, 2)):
-            require(
-                isinstance(value, int) and value >= least, f"`{name}` must be a whole number >= {least}; got {value!r}."
-            )
+        self.samples = whole_number("samples", samples, least=4, remedy="The error falls like 1/√samples or faster.")
+        self.steps = whole_number("steps", steps, least=1, remedy="More steps lower the error in time.")
+        self.batches = whole_number("batches", batches, least=2, remedy="Their spread gives the standard error.")
         require(
             samples % batches == 0,
             f"`samples` must be a multiple of `batches`; got {samples} and {batches}. Powers of two serve every noise.",
         )
-        self.samples, self.steps, self.batches = samples, steps, batches
         self.noise = Sobol() if noise is None else noise
         self.scheme, self.guide, self.control = scheme, guide, control
 

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...checks import require
+from ...checks import require, whole_number
 from ...problem import Problem
 from ...results import RESULTS
 from ...typing import Array, Point, Points, PRNGKeyArray, Scalar
@@ -55,11 +55,9 @@ class ForwardBackward(AbstractRepresentation):
     horizon: Array | None
 
     def __init__(self, *, steps: int = 20, width: int = 64, depth: int = 3):
-        for name, value, least in (("steps", steps, 2), ("width", width, 1), ("depth", depth, 1)):
-            require(
-                isinstance(value, int) and value >= least, f"`{name}` must be a whole number >= {least}; got {value!r}."
-            )
-        self.steps, self.width, self.depth = steps, width, depth
+        self.steps = whole_number("steps", steps, least=2, remedy="More steps lower the error in time.")
+        self.width = whole_number("width", width, least=1, remedy="The default is 64.")
+        self.depth = whole_number("depth", depth, least=1, remedy="The default is 3.")
         self.network, self.scales, self.horizon = None, None, None
 
     def held(self) -> tuple[Array, ...]:

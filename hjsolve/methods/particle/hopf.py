@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...checks import check_range, concrete, counts, require
+from ...checks import check_range, concrete, require, whole_number
 from ...problem import Problem
 from ...problem.hamiltonians import (
     AbstractHamiltonian,
@@ -63,10 +63,8 @@ class Hopf(AbstractRepresentation):
     tolerance: Array | None
 
     def __init__(self, starts: int = 16, max_iterations: int = 500, tolerance: float | None = None):
-        for name, value in (("starts", starts), ("max_iterations", max_iterations)):
-            number = counts(name, value)
-            require(isinstance(number, int) and number >= 1, f"`{name}` must be a number >= 1; got {value}.")
-        self.starts, self.max_iterations = int(starts), int(max_iterations)
+        self.starts = whole_number("starts", starts, least=1, remedy="Wells of data need more of them.")
+        self.max_iterations = whole_number("max_iterations", max_iterations, least=1, remedy="The default is 500.")
         self.tolerance = None if tolerance is None else jnp.asarray(tolerance, float)
         if tolerance is not None:
             check_range("tolerance", tolerance, above=0.0, remedy="None is the precision's own limit.")

@@ -32,7 +32,8 @@ class HopfCole(AbstractRepresentation):
     `nodes=n` (per axis) is short for `rule=Trapezoid(n)`: one cloud of nodes for all queries, O(h²) or better while the
     spacing resolves the integrand. `samples=n` is short for `rule=Sampled(n)`, in any dimension. Each rule says in
     `stats` how well it did, and ends as `RESULTS.under_resolved` or `under_sampled`, with a warning, where it did
-    badly. ε = 0 is the Hopf-Lax formula u = min_y g(y) + |x−y|²/(4ct), polished to round-off.
+    badly. ε = 0 is the Hopf-Lax formula u = min_y g(y) + |x−y|²/(4ct), polished to round-off; derivatives of u are
+    exact there, those of ∇u hold the minimiser fixed (use a small ε for a Hessian).
 
     On a `Box` this is the Cauchy problem on R^d: the data are evaluated outside the box as far as the solution depends
     on them, and points outside it are served too. On a torus the data are continued periodically.

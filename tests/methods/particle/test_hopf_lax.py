@@ -337,9 +337,9 @@ POTENTIAL = H.WithPotential(H.Quadratic(), lambda x: jnp.sum(x**2, axis=0))
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: HopfLax(starts=0), r"`starts` must be a number >= 1; got 0"),
+        (lambda: HopfLax(starts=0), r"`starts` must be a whole number >= 1; got 0"),
         (lambda: HopfLax(starts=2.5), r"`starts` must be a whole number"),
-        (lambda: HopfLax(max_iterations=0), r"`max_iterations` must be a number >= 1"),
+        (lambda: HopfLax(max_iterations=0), r"`max_iterations` must be a whole number >= 1"),
         (lambda: HopfLax(tolerance=-1.0), r"`tolerance` must be > 0; got -1"),
         (lambda: HopfLax().check(problem(viscosity=0.1)), r"needs `viscosity` = 0; got 0\.1.*HopfCole.*Finite"),
         (
@@ -367,7 +367,7 @@ POTENTIAL = H.WithPotential(H.Quadratic(), lambda x: jnp.sum(x**2, axis=0))
             r"`initial` must be convex for Hopf; between two points.*rises",
         ),
         (lambda: Hopf().check(problem(initial=ATOMS)), r"Hopf needs `initial` to be a smooth convex function"),
-        (lambda: Hopf(starts=0), r"`starts` must be a number >= 1; got 0"),
+        (lambda: Hopf(starts=0), r"`starts` must be a whole number >= 1; got 0"),
     ],
 )
 def test_what_it_cannot_solve_is_refused(build, message: str) -> None:

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ....checks import counts, require
+from ....checks import require, whole_number
 from ....kernels.propagator import normaliser
 from ....problem import Problem
 from ....problem.hopf_cole import parameters
@@ -65,12 +65,9 @@ class Sampled(AbstractRule):
     points: Literal["sobol", "random"] = eqx.field(static=True)
 
     def __init__(self, samples: int = 16384, points: Literal["sobol", "random"] = "sobol"):
-        number = counts("samples", samples)
-        if not isinstance(number, int):
-            raise TypeError(f"`samples` must be one whole number; got {samples!r}.")
-        require(number >= 256, f"`samples` must be >= 256; got {samples}. Fewer than 50 effective ones mean nothing.")
+        remedy = "Fewer than 50 effective ones mean nothing."
         require(points in ("sobol", "random"), f"`points` must be 'sobol' or 'random'; got {points!r}.")
-        self.samples, self.points = number, points
+        self.samples, self.points = whole_number("samples", samples, least=256, remedy=remedy), points
 
     def check(self, problem: Problem) -> None:
         """Refuse more dimensions than there are Sobol directions."""
