@@ -35,14 +35,15 @@ class Characteristics(AbstractRepresentation):
 
     H and g must be twice differentiable along the rays (kinks of either send out fans that no ray enters; `HopfLax`
     serves them). u(t, x) is read off the rays through (t, x): a fan of `rays` rays (default 512, 2048, 1024 for d = 1,
-    2, more), started evenly over the domain and the reach of its speeds, gives the `branches` that end nearest to x;
-    Newton's method brings each to x.
+    2, more), started evenly over the domain and the reach of its speeds, gives the `branches` that end near x with the
+    lowest u; Newton's method brings each to x.
 
     One branch: u is smooth there and exact to the integrator's tolerance (`tolerance`, relative and absolute; default
     1e-11 in float64, 1e-5 in float32). Several: rays have crossed. For H convex in p (known from its type) u is the
     lowest branch, the viscosity solution, as long as the fan finds it; otherwise the result is `RESULTS.shock`, and u
     (still the lowest branch) is not to be trusted there. Where no ray arrives u is NaN and the result
-    `RESULTS.not_converged`. `stats`, all `[m]`: `branches` found; `crossed`, whether there are several or the ray
+    `RESULTS.not_converged`, as it is where a ray of the fan that was not followed promises a lower u: raise `rays` or
+    `branches`. `stats`, all `[m]`: `branches` found; `crossed`, whether there are several or the ray
     passed a focus; `determinant`, det ∂x/∂y of the branch taken; `miss`, how far from x it ends.
 
     ∇u = p of that branch. u and ∇u are differentiable in t, x and all parameters, u to second order (the start y
@@ -112,7 +113,7 @@ class Characteristics(AbstractRepresentation):
         held = eqx.combine(jax.lax.stop_gradient(arrays), rest)
         tracer = self._tracer(points)
         nodes = held[1] * jnp.asarray(NODES, points.dtype)
-        roots, branches = jax.lax.stop_gradient(
+        roots, branches, lower = jax.lax.stop_gradient(
             rays_through(tracer, held[0], nodes, held[2], state.places, self.branches)
         )
 
@@ -126,7 +127,7 @@ class Characteristics(AbstractRepresentation):
         crossed = (branches > 1) | (determinant <= 0)
         value, slope = jax.vmap(jax.value_and_grad(problem.initial))(problem.domain.wrap(points))
         u, p = jnp.where(positive, u, value), jnp.where(positive, p, slope)
-        crossed, found = crossed & positive, found | ~positive
+        crossed, found = crossed & positive, (found & ~lower) | ~positive
         result = RESULTS.successful
         if not is_convex(problem.hamiltonian):
             result = RESULTS.where(jnp.any(crossed), RESULTS.shock, result)

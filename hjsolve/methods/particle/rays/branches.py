@@ -31,30 +31,31 @@ class Root(NamedTuple):
 
 def rays_through(
     tracer: Tracer, problem: Problem, nodes: Array, points: Points, places: Points, branches: int
-) -> tuple[Root, Array]:
-    """The start of the lowest branch through each point, and the number of branches."""
+) -> tuple[Root, Array, Array]:
+    """The start of the lowest branch through each point, how many there are, and whether a lower one may be left."""
     lower = jnp.minimum(jnp.asarray(problem.domain.lower), jnp.min(points, axis=0))
     upper = jnp.maximum(jnp.asarray(problem.domain.upper), jnp.max(points, axis=0))
     table = _table(tracer, problem, nodes[-1], lower, upper, places)
     scale = 1 + jnp.max(jnp.abs(table.starts))
 
-    def at(x: Point) -> tuple[Root, Array]:
-        roots = jax.vmap(lambda y: _newton(tracer, problem, nodes, x, y))(_sheets(table, x, branches))
+    def at(x: Point) -> tuple[Root, Array, Array]:
+        starts, rest = _sheets(table, x, branches)
+        roots = jax.vmap(lambda y: _newton(tracer, problem, nodes, x, y))(starts)
         values = jnp.where(roots.converged, roots.value, jnp.inf)
         apart = jnp.max(jnp.abs(roots.y[:, None] - roots.y[None]), axis=2) > _SAME * scale
         earlier = np.tri(branches, k=-1, dtype=bool)
         repeated = jnp.any(~apart & earlier & roots.converged[None, :], axis=1)
         best = jnp.argmin(values)
-        return jax.tree.map(lambda a: a[best], roots), jnp.sum(roots.converged & ~repeated)
+        return jax.tree.map(lambda a: a[best], roots), jnp.sum(roots.converged & ~repeated), rest < values[best]
 
     return map_blocks(jax.vmap(at), points, 8 * branches)
 
 
 class _Table(NamedTuple):
-    """Starts of rays `[n, d]`, their ends, the inverses of ∂x/∂y (NaN where there is none), the spacing of starts."""
+    """Starts `[n, d]` of rays, their ends, the inverses of ∂x/∂y (NaN where there is none), the spacing of starts."""
 
     starts: Points
-    ends: Points
+    ends: Rays
     inverses: Float[Array, "n d d"]
     spacing: Scalar
 
@@ -75,31 +76,43 @@ def _table(tracer: Tracer, problem: Problem, t: Scalar, lower: Array, upper: Arr
         inverses = jnp.where(reached[:, None, None], jnp.linalg.inv(ends.jacobian), jnp.nan)
         moved = jnp.where(reached[:, None] & jnp.isfinite(ends.x), jnp.abs(ends.x - starts), 0.0)
         spacing = jnp.max(upper - lower + 2 * reach) / len(places) ** (1 / places.shape[1])
-        return _Table(starts, ends.x, inverses, spacing), jnp.max(moved, axis=0)
+        return _Table(starts, ends, inverses, spacing), jnp.max(moved, axis=0)
 
-    nothing = _Table(
-        places, places, jnp.zeros((*places.shape, places.shape[1]), places.dtype), jnp.ones((), lower.dtype)
-    )
+    n, d = places.shape
+    matrices = jnp.zeros((n, d, d), places.dtype)
+    ends = Rays(places, places, jnp.zeros(n, places.dtype), matrices, matrices)
+    nothing = _Table(places, ends, matrices, jnp.ones((), lower.dtype))
     return jax.lax.fori_loop(0, _ROUNDS, widen, (nothing, jnp.zeros_like(lower)))[0]
 
 
-def _sheets(table: _Table, x: Point, branches: int) -> Points:
+def _sheets(table: _Table, x: Point, branches: int) -> tuple[Points, Scalar]:
     """Starts `[branches, d]` of rays that end near x, one for each sheet of rays over x as long as there are any.
 
-    Each ray of the table predicts where the ray through x starts, to first order. The one whose prediction lies closest
-    to its own start is taken, those that predict the same start (within the spacing) are struck out, and so on.
+    Each ray of the table predicts where the ray through x starts, to first order, and u there, to second. Of those that
+    predict a start within two spacings of their own, the one of the lowest u is taken, those that predict the same
+    start (within the spacing) are struck out, and so on; then the others, the nearest first. Also returned: the lowest
+    u predicted by those within two spacings that were not taken.
     """
-    steps = jnp.einsum("nij,nj->ni", table.inverses, x - table.ends)
+    away = x - table.ends.x
+    steps = jnp.einsum("nij,nj->ni", table.inverses, away)
     length = jnp.max(jnp.abs(steps), axis=1)
     length = jnp.where(jnp.isfinite(length), length, jnp.inf)
     predicted = table.starts + steps
+    u = (
+        table.ends.u
+        + jnp.sum(table.ends.p * away, axis=1)
+        + jnp.einsum("ni,nij,nj->n", away, table.ends.bend, steps) / 2
+    )
+    u = jnp.where((length <= 2 * table.spacing) & jnp.isfinite(u), u, jnp.inf)
 
-    def take(length: Array, _: None) -> tuple[Array, Point]:
-        best = jnp.argmin(length)
+    def take(left: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], Point]:
+        u, length = left
+        best = jnp.where(jnp.any(u < jnp.inf), jnp.argmin(u), jnp.argmin(length))
         same = jnp.max(jnp.abs(predicted - predicted[best]), axis=1) <= table.spacing
-        return jnp.where(same, jnp.inf, length), table.starts[best]
+        return (jnp.where(same, jnp.inf, u), jnp.where(same, jnp.inf, length)), table.starts[best]
 
-    return jax.lax.scan(take, length, None, length=branches)[1]
+    (u, _), starts = jax.lax.scan(take, (u, length), None, length=branches)
+    return starts, jnp.min(u)
 
 
 def _newton(tracer: Tracer, problem: Problem, nodes: Array, x: Point, start: Point) -> Root:
