@@ -23,6 +23,7 @@ from jaxtyping import Integer
 
 from ..typing import Array, Float, Points, Scalar
 from .lse_plan import Plan
+from .lse_steps import ABSENT
 from .lse_tangents import entropy_tangent, is_zero, outer, score_tangent
 
 
@@ -37,7 +38,12 @@ def gibbs(
     form: str = "distance",
     entropy: bool = False,
 ) -> tuple[Float[Array, "m"], Float[Array, "m k"], Array]:
-    """Log Σ_j exp(s_ij), the averages Σ_j π_ij values_j and, where asked, −Σ_j π_ij log π_ij `[m]` (else empty)."""
+    """Log Σ_j exp(s_ij), the averages Σ_j π_ij values_j and, where asked, −Σ_j π_ij log π_ij `[m]` (else empty).
+
+    Scores are rounded by an ulp of their size. Where that is not small against 1 the log-sum keeps its digits, and
+    averages and derivatives are finite but mean nothing.
+    """
+    b = jnp.maximum(b, ABSENT)  # −inf, an atom that is not there, would make 0·inf
     lse, average, shannon = _gibbs_p.bind(x, y, b, kappa, values, plan=plan, form=form, entropy=entropy)
     return lse, average, shannon
 

@@ -5,7 +5,8 @@ has scores `b_j − κ|x_i − y_j|²` at hand.
 """
 
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -13,8 +14,9 @@ import jax.numpy as jnp
 
 from ..typing import Array, ArrayLike, Float, Points, Scalar
 from .gibbs import centre, gibbs, heaviest
-from .lse_arguments import cloud_of, is_inviscid, names_of, request_of, warn_of_precision
-from .lse_outputs import Cloud, LogSumExp, Request, inviscid, viscous
+from .lse_arguments import cloud_of, is_inviscid, is_resolved, largest_exponent, names_of, request_of, warn_of_precision
+from .lse_cloud import Cloud, Prepared, hides_weights, prepare
+from .lse_outputs import LogSumExp, Request, of_one_atom, viscous
 from .lse_plan import make_plan
 
 
@@ -43,6 +45,9 @@ def lse(
     `log_weights`; `t` > 0, `eps` >= 0, `c` > 0. `outputs` names fields of `LogSumExp`: u, gradient, barycentre, average
     (of `values` `[N, k]`), entropy, relative_entropy, hessian, laplacian, d_eps, d_t, top_k (the `k` heaviest atoms).
     u_N carries no normalisation (`propagator.normaliser` adds it).
+
+    An atom with g = inf or log weight −inf is not there. Traced arguments are not checked: an infinite query gives NaN
+    in its row, and NaN, g = −inf or no atom at all gives NaN everywhere. Half precision is computed in float32.
 
     ε = 0 is Hopf-Lax over the atoms, min_j E_j: u, gradient, barycentre, average and top_k are then those of the first
     minimising atom; the others are refused (NaN where ε is traced). `eps` of shape `[N]` gives every atom its own ε_j:
@@ -79,10 +84,12 @@ def lse(
     names = names_of(outputs, values)
     cloud = cloud_of(x, y, g, t, eps, c, weights, log_weights, values)
     request = request_of(names, cloud, k, backend, queries_per_block, atoms_per_block, interpret, truncation)
+    exponent = largest_exponent(cloud)
+    request = request._replace(resolved=is_resolved(exponent, cloud))
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(cloud)):
-        return _evaluate(cloud, request, is_inviscid(cloud))
-    warn_of_precision(cloud, names)
-    result: LogSumExp = _program(request, is_inviscid(cloud))(cloud)
+        return evaluate(cloud, request, is_inviscid(cloud))
+    warn_of_precision(exponent, cloud, names)
+    result: LogSumExp = _program(request, bool(is_inviscid(cloud)))(cloud)
     return result
 
 
@@ -104,7 +111,7 @@ def gibbs_average(
 
     `truncation` is that of `lse`.
     """
-    x, y, b, kappa, values = _alike(x, y, b, kappa, values)
+    x, y, b, kappa, values = alike(x, y, b, kappa, values)
     middle = centre(y)
     plan = make_plan("auto", (x, y), truncation=truncation)
     log_sum, average, _ = gibbs(x - middle, y - middle, b, kappa, values, plan=plan)
@@ -119,31 +126,73 @@ def lowest_energy(
     The gradients of the minimum are those of the minimising atom's energy (envelope theorem). With any `truncation`
     only atoms near the minimiser are looked at; the minimum is exact.
     """
-    x, y, g, scale = _alike(x, y, g, scale)
+    x, y, g, scale = alike(x, y, g, scale)
     middle = centre(y)
     plan = make_plan("auto", (x, y), truncation=truncation)
     index = heaviest(x - middle, y - middle, -g, scale, count=1, plan=plan, form="distance")[:, 0]
     return g[index] + scale * jnp.sum((x - y[index]) ** 2, axis=1), y[index]
 
 
-def _evaluate(cloud: Cloud, request: Request, at_zero: bool | None) -> LogSumExp:
-    """Viscous or inviscid; a traced ε decides while running."""
-    if at_zero is not None:
-        return inviscid(cloud, request) if at_zero else viscous(cloud, request)
-    positive = jnp.where(cloud.eps > 0, cloud.eps, 1.0)  # the branch not taken stays finite under vmap and grad
-    result: LogSumExp = jax.lax.cond(
-        cloud.eps > 0, lambda: viscous(cloud._replace(eps=positive), request), lambda: inviscid(cloud, request)
-    )
+def evaluate(cloud: Cloud, request: Request, at_zero: bool | None) -> LogSumExp:
+    """What `request` asks of arguments that were checked; `at_zero` says whether ε = 0, None leaves that to its value.
+
+    Queries whose weights rounding hides get the limit, that of one atom.
+    """
+    prepared = prepare(cloud)
+    if at_zero:
+        return of_one_atom(prepared, request)
+    if request.resolved or cloud.eps.ndim:
+        return viscous(prepared, request)
+    more = request._replace(outputs=tuple(dict.fromkeys(("u", *request.outputs))))
+    found = viscous(prepared, more) if at_zero is False else _where_positive(prepared, more)
+    return _with_limits(prepared, found, request)
+
+
+@partial(jax.jit, static_argnames="request")
+def _with_limits(prepared: Prepared, found: LogSumExp, request: Request) -> LogSumExp:
+    """`found`, u among it, with the outputs of one atom in its place where rounding hides the weights."""
+    assert found.u is not None
+    hidden = hides_weights(*jax.lax.stop_gradient((prepared, found.u)))
+    found = replace(found, u=found.u if "u" in request.outputs else None)
+
+    def joined(found: LogSumExp) -> LogSumExp:
+        return jax.tree.map(partial(_choose, hidden), of_one_atom(prepared, request), found)
+
+    result: LogSumExp = jax.lax.cond(_anywhere(hidden), joined, lambda found: found, found)
     return result
 
 
+def _where_positive(prepared: Prepared, request: Request) -> LogSumExp:
+    """`viscous` where ε > 0, else zeros."""
+    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(lambda: viscous(prepared, request)))
+    result: LogSumExp = jax.lax.cond(prepared.cloud.eps > 0, lambda: viscous(prepared, request), lambda: zeros)
+    return result
+
+
+def _choose(mask: Array, one: Array, other: Array) -> Array:
+    """`one` in the rows of the mask, `other` elsewhere."""
+    return jnp.where(mask.reshape(mask.shape + (1,) * (one.ndim - 1)), one, other)
+
+
+@jax.custom_batching.custom_vmap
+def _anywhere(mask: Array) -> Array:
+    """Whether the mask holds anywhere in a whole batch: vmap would make a cond a select, which does both branches."""
+    return jnp.any(mask)
+
+
+@_anywhere.def_vmap
+def _(size: int, batched: list[bool], mask: Array) -> tuple[Array, bool]:
+    return _anywhere(mask.reshape(-1)), False
+
+
 @cache
-def _program(request: Request, at_zero: bool | None) -> Any:
+def _program(request: Request, at_zero: bool) -> Any:
     options = dict(request.plan.compiler_options()) or None
-    return jax.jit(lambda cloud: _evaluate(cloud, request, at_zero), compiler_options=options)
+    return jax.jit(lambda cloud: evaluate(cloud, request, at_zero), compiler_options=options)
 
 
-def _alike(*arrays: Any) -> tuple[Array, ...]:
+def alike(*arrays: Any) -> tuple[Array, ...]:
+    """`arrays` in their common floating dtype."""
     dtype = jnp.result_type(*arrays)
     dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
     return tuple(jnp.asarray(a, dtype) for a in arrays)

@@ -1,17 +1,18 @@
 """Checks of the arguments of `lse`, before any work starts. They act on concrete numbers; traced ones pass."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..checks import check_ndim, check_range, concrete, counts, require
+from ..checks import check_ndim, check_range, concrete, require, whole_number
 from ..results import HJWarning
 from ..typing import Array, ArrayLike
-from .lse_outputs import INVISCID, LOCAL, OUTPUTS, Cloud, Request
+from .lse_cloud import LARGEST_EXPONENT, Cloud
+from .lse_outputs import INVISCID, LOCAL, OUTPUTS, Request
 from .lse_plan import make_plan
 
 _LARGEST_ERROR = 0.1
@@ -20,6 +21,8 @@ _LARGEST_ERROR = 0.1
 
 def names_of(outputs: Sequence[str], values: ArrayLike | None) -> tuple[str, ...]:
     """The outputs asked for, each once and known."""
+    if not isinstance(outputs, str | Sequence | Set) or not all(isinstance(name, str) for name in outputs):
+        raise TypeError(f"`outputs` must be a name or several of {', '.join(OUTPUTS)}; got {outputs!r}.")
     names = (outputs,) if isinstance(outputs, str) else tuple(dict.fromkeys(outputs))
     unknown = [name for name in names if name not in OUTPUTS]
     require(not unknown, f"`outputs` must be among {', '.join(OUTPUTS)}; got {', '.join(map(repr, unknown))}.")
@@ -61,6 +64,7 @@ def cloud_of(
     for name in ("g", "weights", "log_weights"):
         if name in a:
             require(a[name].shape == (n,), f"`{name}` must have shape [N] = ({n},); got {a[name].shape}.")
+    _check_atoms(a)
     for name in ("t", "c"):
         require(
             a[name].shape == (), f"`{name}` must be one number; got shape {a[name].shape}. Use jax.vmap for several."
@@ -82,8 +86,28 @@ def cloud_of(
     if "values" in a:
         check_ndim("values", a["values"], 2, "[N, k]", "For one value per atom use values[:, None].")
         require(a["values"].shape[0] == n, f"`values` must have N = {n} rows; got {a['values'].shape[0]}.")
+        check_range("values", a["values"], remedy="Leave out atoms with infinite values.")
     logs = jnp.log(a["weights"]) if "weights" in a else a.get("log_weights")
     return Cloud(a["x"], a["y"], a["g"], a["t"], a["eps"], a["c"], logs, a.get("values"))
+
+
+def _check_atoms(a: dict[str, Array]) -> None:
+    """Finite places, and at least one atom with a finite g and a positive weight."""
+    check_range("x", a["x"], remedy="Leave out queries at infinity.")
+    check_range("y", a["y"], remedy="Leave out atoms at infinity; g = inf keeps an atom's place without the atom.")
+    n, there = a["y"].shape[0], True
+    for name, sign, kind in (("g", 1, "finite or inf"), ("log_weights", -1, "finite or -inf")):
+        known = concrete(a[name]) if name in a else None
+        if known is None:
+            continue
+        wrong = int(np.sum(known == -sign * np.inf))
+        require(wrong == 0, f"`{name}` must be {kind}; got {-sign * np.inf} in {wrong} of {n} entries. Leave them out.")
+        there = there & (known != sign * np.inf)
+        require(
+            np.any(there),
+            f"`{name}` must leave at least one atom with a finite g and a positive weight; "
+            f"none of {n} is left. g = inf or log_weights = -inf marks an atom that is not there.",
+        )
 
 
 def request_of(
@@ -97,8 +121,9 @@ def request_of(
     truncation: float | None,
 ) -> Request:
     """What is asked for, refused where it has no meaning."""
-    n, count = cloud.y.shape[0], counts("k", k)
-    require(isinstance(count, int) and 1 <= count <= n, f"`k` must be between 1 and N = {n}; got {k}.")
+    n, remedy = cloud.y.shape[0], "It is how many atoms 'top_k' names."
+    count = whole_number("k", k, least=1, remedy=remedy)
+    require(count <= n, f"`k` must be at most N = {n}; got {k}. {remedy}")
     if cloud.eps.ndim:
         lost = [name for name in names if name not in LOCAL]
         remedy = f"With one ε per atom ask for {', '.join(LOCAL)}."
@@ -109,7 +134,7 @@ def request_of(
         require(not lost, f"`outputs` {', '.join(lost)} have no meaning at `eps` = 0. {remedy}")
     arrays = cloud.x, cloud.y
     plan = make_plan(backend, arrays, queries_per_block, atoms_per_block, interpret=interpret, truncation=truncation)
-    return Request(names, k if "top_k" in names else 1, plan)
+    return Request(names, count if "top_k" in names else 1, plan)
 
 
 def is_inviscid(cloud: Cloud) -> bool | None:
@@ -120,25 +145,44 @@ def is_inviscid(cloud: Cloud) -> bool | None:
     return None if known is None else bool(known == 0)
 
 
-def warn_of_precision(cloud: Cloud, names: tuple[str, ...]) -> None:
-    """Warn where float32 exponents cE/ε carry an error that Gibbs weights show (u itself does not)."""
+def largest_exponent(cloud: Cloud) -> float:
+    """A bound on the exponents cE/ε of all queries and atoms, with g measured from its minimum; inf where unknown."""
+    cloud = jax.lax.stop_gradient(cloud)  # inside an eager gradient this is concrete
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(cloud)):
+        return np.inf
     smallest = float(jnp.min(cloud.eps))
-    if cloud.x.dtype != jnp.float32 or smallest == 0 or names == ("u",):
-        return
+    if smallest == 0:
+        return np.inf
     x, y, g = (np.asarray(a) for a in (cloud.x, cloud.y, cloud.g))
     centre = y.mean(axis=0)
     reach = np.abs(x - centre).max(axis=0) + np.abs(y - centre).max(axis=0)
-    energy = float(np.abs(g).max() + (reach**2).sum() / (4 * cloud.c * cloud.t))
-    exponent = energy * float(cloud.c) / smallest
+    c = float(cloud.c)
+    return float(c * np.ptp(g[g < np.inf]) + (reach**2).sum() / (4 * float(cloud.t))) / smallest
+
+
+def is_resolved(exponent: float, cloud: Cloud) -> bool:
+    """Whether exponents, which `exponent` bounds, are known to be so small that rounding hides no Gibbs weight."""
+    if exponent == np.inf:
+        return False
+    if cloud.log_weights is not None:
+        logs = np.abs(np.asarray(jax.lax.stop_gradient(cloud.log_weights)))
+        exponent += float(logs[logs < np.inf].max())
+    # expanded squares (d > 8) have up to twice the size of their sum
+    return 3 * exponent < LARGEST_EXPONENT / float(np.finfo(cloud.x.dtype).eps)
+
+
+def warn_of_precision(exponent: float, cloud: Cloud, names: tuple[str, ...]) -> None:
+    """Warn where float32 exponents cE/ε carry an error that Gibbs weights show (u itself does not)."""
     error = 4 * float(np.finfo(np.float32).eps) * exponent
-    if error > _LARGEST_ERROR:
-        affected = ", ".join(name for name in names if name != "u")
-        warnings.warn(
-            f"float32 rounds the exponents cE/ε, which reach {exponent:.1e}: {affected} carry an error of up to "
-            f"{error:.1g} of every Gibbs weight (u does not). Use float64, or a larger `eps`.",
-            HJWarning,
-            stacklevel=3,
-        )
+    if cloud.x.dtype != jnp.float32 or is_inviscid(cloud) or names == ("u",) or error <= _LARGEST_ERROR:
+        return
+    affected = ", ".join(name for name in names if name != "u")
+    warnings.warn(
+        f"float32 rounds the exponents cE/ε, which reach {exponent:.1e}: {affected} carry an error of up to "
+        f"{error:.1g} of every Gibbs weight (u does not). Use float64, or a larger `eps`.",
+        HJWarning,
+        stacklevel=3,
+    )
 
 
 def _floating(given: dict[str, Any]) -> dict[str, Array]:
@@ -149,7 +193,10 @@ def _floating(given: dict[str, Any]) -> dict[str, Array]:
             arrays[name] = value if isinstance(value, jax.Array) else jnp.asarray(value)
         except (TypeError, ValueError) as error:
             raise TypeError(f"`{name}` must be a number or an array of numbers; got {value!r}.") from error
-        require(not jnp.iscomplexobj(arrays[name]), f"`{name}` must be real; got {arrays[name].dtype}.")
+        kind = arrays[name].dtype
+        require(not jnp.iscomplexobj(arrays[name]), f"`{name}` must be real; got {kind}.")
+        if jnp.issubdtype(kind, jnp.bool_):
+            raise TypeError(f"`{name}` must hold numbers; got {value!r}. Write 1 for True and 0 for False.")
         known = concrete(arrays[name])
         if known is not None and np.isnan(known).any():
             raise ValueError(
@@ -157,6 +204,6 @@ def _floating(given: dict[str, Any]) -> dict[str, Array]:
                 "Remove or replace them."
             )
     dtype = jnp.result_type(*arrays.values())
-    if not jnp.issubdtype(dtype, jnp.floating):
-        dtype = jnp.result_type(float)
+    # half precision is summed in single: its exponents overflow, and an ulp of them is a weight
+    dtype = jnp.promote_types(dtype, jnp.float32) if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
     return {name: array.astype(dtype) for name, array in arrays.items()}

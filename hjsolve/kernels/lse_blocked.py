@@ -92,7 +92,7 @@ def heaviest(
     x: Points, y: Points, b: Array, kappa: Scalar, *, count: int, plan: Plan, form: str
 ) -> Integer[Array, "m count"]:
     """The indices of the `count` largest scores of every query, largest first; of equals, the first."""
-    blocks = plan.blocks("heaviest", x.shape[1], x.dtype.itemsize)
+    blocks = plan.blocks("highest" if count == 1 else "heaviest", x.shape[1], x.dtype.itemsize)
     tile = partial(Tile, form=form, unrolled=blocks.unrolled)
     queries, places = scaled(x, y, kappa, form)
     steps = _steps(blocks.atoms, places, b)

@@ -18,7 +18,7 @@ from jax.experimental.pallas import triton
 from ..typing import Array, Float, Points, Scalar
 from . import lse_blocked
 from .lse_plan import DIRECT_DIMENSIONS, Plan
-from .lse_steps import ABSENT, LOG2E
+from .lse_steps import ABSENT, LOG2E, Sums, summary
 
 _WIDEST = 32
 _GPU_TILE, _TPU_TILE = (128, 64), (512, 512)
@@ -43,7 +43,8 @@ def online(
     highest, total, sums = _sweep(
         x, jnp.full(x.shape[0], ABSENT, x.dtype), y, b, kappa, values, plan, form, online=True
     )
-    return (highest + jnp.log2(total)) / LOG2E, (sums / total).T, jnp.zeros(0, x.dtype)
+    log_sum, average, _ = summary(Sums(highest, jnp.concatenate([total[None], sums])))
+    return log_sum, average, jnp.zeros(0, x.dtype)
 
 
 def weighted_sum(
@@ -101,7 +102,7 @@ def _absorb(
         weights = jnp.exp2(jnp.minimum(scores, 0.0))
         return state._replace(sums=tuple(s + row(weights * v) for s, v in zip(state.sums, values, strict=True)))
     highest = jnp.maximum(state.highest, jnp.max(scores, axis=0, keepdims=True))
-    weights, shrink = jnp.exp2(scores - highest), jnp.exp2(state.highest - highest)
+    weights, shrink = jnp.exp2(jnp.minimum(scores - highest, 0.0)), jnp.exp2(state.highest - highest)
     sums = tuple(s * shrink + row(weights * v) for s, v in zip(state.sums, values, strict=True))
     return State(highest, state.total * shrink + row(weights), sums)
 

@@ -16,15 +16,15 @@ def online(
     lse = jax.nn.logsumexp(s, axis=1)
     log_weights = jax.nn.log_softmax(s, axis=1)
     weights = jnp.exp(log_weights)
-    shannon = -jnp.sum(weights * log_weights, axis=1) if entropy else jnp.zeros(0, x.dtype)
+    shannon = jnp.maximum(-jnp.sum(weights * log_weights, axis=1), 0.0) if entropy else jnp.zeros(0, x.dtype)
     return lse, weights @ values, shannon
 
 
 def weighted_sum(
     x: Points, alpha: Array, y: Points, beta: Array, kappa: Scalar, values: Array, *, plan: Plan, form: str
 ) -> Float[Array, "m k"]:
-    """Σ_j exp(α_i + s_ij) values_j."""
-    return jnp.exp(alpha[:, None] + _scores(x, y, beta, kappa, form)) @ values
+    """Σ_j exp(min(0, α_i + s_ij)) values_j."""
+    return jnp.exp(jnp.minimum(alpha[:, None] + _scores(x, y, beta, kappa, form), 0.0)) @ values
 
 
 def heaviest(

@@ -19,8 +19,8 @@ from .exp2 import exp2_below_zero
 from .lse_plan import DIRECT_DIMENSIONS, UNROLL
 
 LOG2E = float(np.log2(np.e))
-ABSENT = -1e30
-"""The score of padding: finite, so that no inf − inf arises, and below every real score."""
+ABSENT = -1e36
+"""The score of padding and of atoms that are not there: finite, so that no inf − inf arises, and below all others."""
 
 
 class Tile(NamedTuple):
@@ -69,8 +69,8 @@ class Tile(NamedTuple):
         return fold(lambda top, s: jnp.where(s > top, s, top), self.rows(flip=True), before)
 
     def exp2(self, s: Array) -> Array:
-        """2^s for s <= 0."""
-        return exp2_below_zero(s) if self.unrolled else jnp.exp2(s)
+        """2^s for s <= 0; 1 for what rounding puts above."""
+        return exp2_below_zero(s) if self.unrolled else jnp.exp2(jnp.minimum(s, 0.0))
 
 
 def fold(join: Callable[[Array, Any], Array], rows: Iterable[Any], start: Array) -> Array:
@@ -157,13 +157,18 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def summary(state: Sums | SumsAndEntropy) -> tuple[Array, Array, Array]:
-    """Log Σ_j exp(s_j) `[Q]`, the averages `[Q, k − 1]`, and Shannon's entropy `[Q]` or nothing `[Q, 0]`."""
+    """Log Σ_j exp(s_j) `[Q]`, the averages `[Q, k − 1]`, and Shannon's entropy `[Q]` or nothing `[Q, 0]`.
+
+    Where rounding of huge scores makes all weights underflow the sum is that of the highest one, averages are 0.
+    """
     total = state.sums[0]
+    total = jnp.where(total > 0, total, 1.0)
     lse, average = (state.highest + jnp.log2(total)) / LOG2E, (state.sums[1:] / total).T
     if isinstance(state, Sums):
         return lse, average, jnp.zeros((lse.shape[0], 0), lse.dtype)
     # S = log Z − Σ π_j r_j with Z = 1 + Σ' e^r over all but the top: every term positive, nothing cancels
-    return lse, average, jnp.log1p(state.others) + state.deficit / LOG2E / total
+    others, deficit = jnp.maximum(state.others, 0.0), jnp.maximum(state.deficit, 0.0)
+    return lse, average, jnp.log1p(others) + deficit / LOG2E / total
 
 
 def first_sums(rows: int, columns: int, dtype: np.dtype) -> Sums:

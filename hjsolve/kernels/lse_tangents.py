@@ -109,7 +109,7 @@ def entropy_tangent(
                 logs = logs - kappa * jnp.sum((xb[:, None] - yb) ** 2, axis=-1)
             change = (dBb - top_dB[:, None]) + jnp.sum(dXb[:, None] * (yb - top_y[:, None]), axis=-1)
             change = change + jnp.sum(Xb[:, None] * (dYb - top_dY[:, None]), axis=-1)
-            # the padding's weight is 0, and 0·(−1e30) is 0
+            logs = jnp.clip(logs, -1000.0, 0.0)  # whose weight is 0; the padding's square would overflow
             return total - jnp.sum(jnp.exp(logs) * (logs + S[:, None]) * change, axis=1), None
 
         return jax.lax.scan(body, jnp.zeros_like(low), steps)[0]

@@ -1,11 +1,13 @@
 """The propagator of `u_t + c|∇u|² = εΔu` from atoms: Hopf-Cole for ε > 0, Hopf-Lax for ε = 0."""
 
-import jax
 import jax.numpy as jnp
 
 from ..typing import Array, Float, Points, Scalar
-from .gibbs import centre
-from .lse import gibbs_average, lowest_energy
+from .lse import alike, evaluate
+from .lse_arguments import is_inviscid
+from .lse_cloud import Cloud
+from .lse_outputs import Request
+from .lse_plan import make_plan
 
 
 def propagate(
@@ -25,18 +27,13 @@ def propagate(
     `truncation` is that of `lse`: the share of the Gibbs weights that may be left out.
     """
 
-    def viscous() -> tuple[Array, Array]:
-        positive = jnp.where(epsilon > 0, epsilon, 1.0)  # the branch not taken stays finite under vmap and grad
-        bias = log_weights - c * g / positive
-        middle = centre(y)  # x − ȳ cancels far from the origin
-        lse, mean = gibbs_average(x, y, bias, 1 / (4 * positive * t), y - middle, truncation=truncation)
-        return -positive / c * lse, ((x - middle) - mean) / (2 * c * t)
-
-    def inviscid() -> tuple[Array, Array]:
-        value, atom = lowest_energy(x, y, g, 1 / (4 * c * t), truncation=truncation)
-        return value, (x - atom) / (2 * c * t)
-
-    return jax.lax.cond(epsilon > 0, viscous, inviscid)
+    x, y, g, log_weights, c, epsilon, t = alike(x, y, g, log_weights, c, epsilon, t)
+    plan = make_plan("auto", (x, y), truncation=truncation)
+    cloud = Cloud(x, y, g, t, epsilon, c, log_weights, None)
+    found = evaluate(cloud, Request(("u", "gradient"), 1, plan), is_inviscid(cloud))
+    assert found.u is not None
+    assert found.gradient is not None
+    return found.u, found.gradient
 
 
 def normaliser(d: int, c: Scalar, epsilon: Scalar, t: Scalar) -> Scalar:

@@ -279,10 +279,10 @@ def test_one_atom_and_duplicates() -> None:
         ({"values": VALUES[:5], "outputs": "average"}, r"`values` must have N = 140 rows; got 5"),
         ({"outputs": "hessian", "eps": np.ones(140)}, r"hessian have no meaning for `eps` of shape"),
         ({"outputs": ("u", "entropy"), "eps": 0.0}, r"entropy have no meaning at `eps` = 0"),
-        ({"outputs": "top_k", "k": 141}, r"`k` must be between 1 and N = 140; got 141"),
-        ({"outputs": "top_k", "k": 0}, r"`k` must be between 1"),
+        ({"outputs": "top_k", "k": 141}, r"`k` must be at most N = 140; got 141"),
+        ({"outputs": "top_k", "k": 0}, r"`k` must be a whole number >= 1"),
         ({"backend": "cuda"}, r"`backend` must be among auto, reference, blocked, cells, pallas; got 'cuda'"),
-        ({"atoms_per_block": 0}, r"`atoms_per_block` must be >= 1"),
+        ({"atoms_per_block": 0}, r"`atoms_per_block` must be a whole number >= 1"),
     ],
 )
 def test_bad_input_is_refused_by_name(change: dict, message: str) -> None:
@@ -303,7 +303,7 @@ def test_values_do_not_recompile() -> None:
 
     ask = lambda eps: lse(X, Y, G, t=T, eps=eps, outputs=("u", "gradient"))
     ask(0.1)
-    program = _program(Request(("u", "gradient"), 1, make_plan("auto", (jnp.asarray(X),))), False)
+    program = _program(Request(("u", "gradient"), 1, make_plan("auto", (jnp.asarray(X),)), resolved=True), False)
     before = program._cache_size()
     ask(0.2)
     assert program._cache_size() == before >= 1
