@@ -1,5 +1,10 @@
-"""The separable propagator against exact solutions, the direct sum, and a distance transform."""
+"""The separable propagator against exact solutions, the direct sum, and a distance transform.
 
+A program takes longer to compile than to run, so tests differ in numbers and share programs: one on a torus, one for
+points on a mixed box, one with derivatives, and one for each kind of splitting.
+"""
+
+import dataclasses
 import functools
 
 import equinox as eqx
@@ -28,10 +33,30 @@ def errors(solution: hj.Solution, exact) -> tuple[float, float]:
     return float(jnp.abs(u - solution.u[-1]).max()), float(jnp.abs(gradient - solution.gradient[-1]).max())
 
 
+CELLS = (256, 224)
+
+
+def picture(shares, table, waves, x):
+    """A look-up of nodes on [0, 256] x [0, 224] and smooth waves, by their shares."""
+    node = tuple(jnp.round(x).astype(int) % np.array(CELLS))
+    return shares @ jnp.stack([jnp.asarray(table)[node], waves(x)])
+
+
+NO_WAVES = hj.exact.Periodic(3.0, [1.5, 0.7], [[1, 2], [3, -1]], 1.0).problem().initial
+
+
+def on_the_torus(epsilon: float, extent, t: float, table=None, waves=None) -> hj.Solution:
+    shares = np.array([float(table is not None), float(waves is not None)])
+    table = np.zeros(CELLS) if table is None else table
+    data = hj.initials.Custom(eqx.Partial(picture, shares, table, NO_WAVES if waves is None else waves))
+    problem = hj.Problem(QUADRATIC, epsilon, data, hj.Torus([0.0, 0.0], extent), 2.0)
+    return hj.solve(problem, Propagator(CELLS), [t])
+
+
 @pytest.mark.parametrize("epsilon", [1e-3, 1e-2, 0.3])
 def test_periodic_solution_to_round_off_for_every_viscosity(epsilon: float) -> None:
     exact = hj.exact.Periodic(3.0, [1.5, 0.7], [[1, 2], [3, -1]], epsilon)
-    solution = hj.solve(exact.problem(horizon=1.5), Propagator(256), [1.5])
+    solution = on_the_torus(epsilon, [2 * np.pi] * 2, 1.5, waves=exact.problem().initial)
     u, gradient = errors(solution, exact)
     assert u < 1e-14  # |u| < 0.5: a few ulp
     assert gradient < 1e-13
@@ -39,44 +64,138 @@ def test_periodic_solution_to_round_off_for_every_viscosity(epsilon: float) -> N
     assert solution.stats["steps"] == 1
 
 
+def test_inviscid_limit_is_the_distance_transform_exactly() -> None:
+    white = np.random.default_rng(0).uniform(size=CELLS) > 0.03
+    solution = on_the_torus(0.0, CELLS, 0.25, table=np.where(white, 1e4, 0.0))
+    n, m = CELLS
+    periodic = distance_transform_edt(np.tile(white, (3, 3)))[n : 2 * n, m : 2 * m]
+    np.testing.assert_array_equal(np.sqrt(np.asarray(solution.u[0])).reshape(CELLS), periodic)
+
+
+def test_what_the_result_says_and_that_new_numbers_do_not_recompile() -> None:
+    rough = np.random.default_rng(1).uniform(size=CELLS)
+    with pytest.warns(hj.HJWarning, match="too coarse"):
+        coarse = on_the_torus(1e-4, CELLS, 0.1, table=rough)
+    assert coarse.result == hj.RESULTS.under_resolved
+    with pytest.warns(hj.HJWarning, match="too coarse"):
+        again = on_the_torus(1e-3, [256.0, 224.0], 0.2, table=2 * rough)
+    assert again.stats["compile_seconds"] == 0
+
+
+def terms(shares, x):
+    """A wave along the periodic axis, and along the free one what is smooth, what is kinked and what falls."""
+    y = x[1]
+    return shares @ jnp.stack([jnp.cos(np.pi * x[0]), jnp.sqrt(1 + y * y), jnp.abs(y), -y * y])
+
+
+def on_mixed_axes(shares, epsilon: float, t: float, points: np.ndarray):
+    """`solution.evaluate(t, points)`, periodic in the first axis and free in the second.
+
+    What was computed for the saved times plays no part in it, as no state is kept: the solution is traced but not run,
+    and evaluation alone is compiled.
+    """
+    data = hj.initials.Custom(eqx.Partial(terms, np.array(shares, float)))
+    domain = hj.Box([-1.0, -1.0], [1.0, 1.0], periodic=[True, False])
+    problem, method, ts = hj.Problem(QUADRATIC, epsilon, data, domain, 1.0), Propagator(64), np.ones(1)
+    traced = eqx.filter_eval_shape(hj.solve, problem, method, ts)
+    shaped = lambda a: jnp.zeros(a.shape, a.dtype) if isinstance(a, jax.ShapeDtypeStruct) else a
+    blank = jax.tree.map(shaped, traced)
+    solution = dataclasses.replace(blank, problem=problem, method=method, ts=ts)
+    return solution.evaluate(t, np.resize(points, (65, 2)))
+
+
 @pytest.mark.parametrize("epsilon", [1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-30, 0.0])
 def test_kink_on_a_node_is_exact_for_every_viscosity(epsilon: float) -> None:
-    exact = hj.exact.AbsoluteValue(epsilon)
-    solution = hj.solve(exact.problem(), Propagator(64), [0.1, 1.0])
-    u, gradient = errors(solution, exact)
+    line = np.linspace(-1, 1, 65)
+    found = on_mixed_axes([0, 0, 1, 0], epsilon, 1.0, np.stack([line[::-1], line], axis=1))
+    u, gradient = on_all(hj.exact.AbsoluteValue(epsilon), jnp.ones(()), jnp.asarray(line[:, None]))
     # lines of slope ±1 and a kink on a node are their own interpolant. At ε = 0 the minimum over nodes is 2ct = 64
     # spacings away from x: whole, so a node
-    assert u < 1e-14
+    np.testing.assert_allclose(found.u, u, rtol=0, atol=1e-14)
     if epsilon != 1e-30:  # below round-off of u, exponents u/ε cannot weigh the two sides of a kink
-        assert gradient < 1e-10  # the derivative of the log of a Gibbs average: round-off of v = u/ε
+        # the derivative of the log of a Gibbs average: round-off of v = u/ε
+        np.testing.assert_allclose(found.gradient[:, 1:], gradient, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(found.gradient[:, 0], 0.0, rtol=0, atol=1e-10)
 
 
-def half_wave(epsilon, c, amplitude, t):
+def test_mixed_axes_and_points_between_nodes() -> None:
+    """Periodic in the first axis, free in the second: a sum of one-dimensional solutions."""
+    epsilon, t = 0.1, 0.3
+    points = np.array([[0.3, 0.2], [2.7, 0.9], [-1.0, -0.5], [0.45, -0.97], [-0.6, 0.43]])
+    data = on_mixed_axes([1, 1, 0, 0], epsilon, 0.0, points)
+    x, y = points.T
+    np.testing.assert_allclose(data.u[:5], np.cos(np.pi * x) + np.sqrt(1 + y * y), rtol=1e-14)
+    np.testing.assert_allclose(data.gradient[:5, 0], -np.pi * np.sin(np.pi * x), rtol=0, atol=1e-13)
+    found = on_mixed_axes([1, 1, 0, 0], epsilon, t, points)
+    waves = [functools.partial(cauchy_1d, lambda z: np.cos(np.pi * z), t, epsilon=epsilon)(x=a) for a in x]
+    others = [functools.partial(cauchy_1d, lambda z: np.sqrt(1 + z * z), t, epsilon=epsilon)(x=b) for b in y]
+    np.testing.assert_allclose(found.u[:5], np.add(waves, others), rtol=0, atol=1e-6)  # quintics: h⁶ of the waves
+    assert found.result == hj.RESULTS.successful
+
+
+def test_data_that_fall_too_fast_have_no_solution() -> None:
+    for epsilon in (0.1, 0.0):
+        for t, result in ((0.1, hj.RESULTS.successful), (0.9, hj.RESULTS.unbounded)):  # −y² focuses at t = 1/4
+            assert on_mixed_axes([0, 0, 0, 1], epsilon, t, np.zeros((65, 2))).result == result
+
+
+def dense(g, t: float, x: np.ndarray, epsilon: float, c: float = 1.0) -> np.ndarray:
+    """The one-dimensional Cauchy problem by a trapezoid rule of 50,000 nodes a unit length."""
+    y = np.arange(-4.5, 4.5, 2e-5)
+    values = g(y)
+    log_w = np.array([logsumexp(-(c * values + (place - y) ** 2 / (4 * t)) / epsilon) for place in x]) + np.log(2e-5)
+    return -(epsilon / c) * (log_w - np.log(4 * np.pi * epsilon * t) / 2)
+
+
+NODES, BETWEEN = np.arange(-8, 8) / 8, np.array([0.13, -0.4])
+POINTS = np.concatenate([NODES, BETWEEN])[:, None]
+
+
+def of_waves(epsilon, c, amplitude, t, half) -> hj.Solution:
     data = hj.initials.Cosine(amplitude, np.pi)
-    return hj.Problem(hj.hamiltonians.Quadratic(c), epsilon, data, hj.Torus([-1.0], [1.0]), 1.0), t
+    problem = hj.Problem(hj.hamiltonians.Quadratic(c), epsilon, data, hj.Torus([-half], [half]), 1.0)
+    return hj.solve(problem, Propagator(64), jnp.stack([t]), points=POINTS, throw=False)
 
 
-def dense(g, t: float, x: np.ndarray, epsilon: float) -> np.ndarray:
-    """The one-dimensional Cauchy problem by a trapezoid rule of 100,000 nodes a unit length, c = 1."""
-    y = np.arange(-2.5, 2.5, 1e-5)
-    values, places = [], g(y)
-    for place in x:
-        values.append(-epsilon * (logsumexp(-(places + (place - y) ** 2 / (4 * t)) / epsilon) + np.log(1e-5)))
-    return np.array(values) + epsilon / 2 * np.log(4 * np.pi * epsilon * t)
+@jax.jit
+@functools.partial(jax.value_and_grad, argnums=(0, 1, 2, 3), has_aux=True)
+def total(epsilon, c, amplitude, t, half):
+    """Of a solution on [−half, half]: a functional with its derivatives, and u at the nodes."""
+    solution = of_waves(epsilon, c, amplitude, t, half)
+    u, gradient = solution.u[0, -2:], solution.gradient[0, -2:]
+    return u[0] + 2 * u[1] + 0.1 * jnp.sum(gradient), solution.u[0, :-2]
 
 
 def test_second_order_uniformly_in_the_viscosity() -> None:
     """Smooth data, convex and concave; shocks have formed."""
     for epsilon in (0.05, 1e-2, 1e-3, 1e-4, 1e-6):
-        problem = half_wave(epsilon, 1.0, 1.0, 0.4)[0]
-        found = []
-        for n in (32, 64):
-            solution = hj.solve(problem, Propagator(n), [0.4], throw=False)
-            reference = dense(lambda y: np.cos(np.pi * y), 0.4, np.asarray(solution.points)[:: n // 16, 0], epsilon)
-            found.append(np.abs(solution.u[0][:: n // 16] - reference).max())
+        reference = dense(lambda y: np.cos(np.pi * y), 0.4, NODES, epsilon)
+        # h = 1/16 and 1/32
+        found = [np.abs(total(epsilon, 1.0, 1.0, 0.4, half)[0][1] - reference).max() for half in (2.0, 1.0)]
         print(epsilon, found)
         assert found[0] < np.pi**2 / 16**2 / 8  # h²/8 times the largest second derivative: interpolation
         assert found[1] < max(found[0] / 3, 1e-8)  # the reference's own aliasing aside
+
+
+def test_batches_of_problems_mix_rules() -> None:
+    """Plain sums (0.2), the interpolant and the envelope (0) side by side, against each alone and a direct sum."""
+    epsilons = np.array([0.2, 0.0, 0.01, 1e-5])
+    batch = jax.jit(jax.vmap(lambda e: of_waves(e, 0.8, 0.7, jnp.asarray(0.4), 2.0).u[0, :-2]))(epsilons)
+    for k, epsilon in enumerate(epsilons):
+        np.testing.assert_allclose(batch[k], total(epsilon, 0.8, 0.7, 0.4, 2.0)[0][1], rtol=0, atol=1e-13)
+    reference = dense(lambda y: 0.7 * np.cos(np.pi * y), 0.4, NODES, 0.2, 0.8)
+    np.testing.assert_allclose(batch[0], reference, rtol=0, atol=1e-9)  # nodes resolve the integrand
+
+
+@pytest.mark.parametrize("epsilon", [0.2, 0.004, 1e-5, 0.0])
+def test_reverse_mode_through_every_rule(epsilon: float) -> None:
+    """Plain sums (0.2), the interpolant before them (0.004) and alone (1e-5), and the envelope (0)."""
+    place = (epsilon, 0.8, 0.7, 0.4)
+    slopes = total(*place, 2.0)[1]
+    assert np.isfinite(np.asarray(slopes)).all()
+    for k in range(0 if epsilon else 1, 4):
+        varied = lambda a, k=k: total(*place[:k], a, *place[k + 1 :], 2.0)[0][0]
+        np.testing.assert_allclose(slopes[k], central(varied, place[k], 1e-4 * place[k]), rtol=2e-6, atol=1e-8)
 
 
 def wells(x):
@@ -99,76 +218,18 @@ def wells_solution(x: np.ndarray, epsilon: float, c: float, t: float) -> tuple[f
 
 def test_float32_equals_the_direct_sum_in_three_dimensions() -> None:
     epsilon, t = 0.1, 0.4
-    domain = hj.Box([-1.0] * 3, [1.0] * 3)
+    # 3 sin's period along the first axis, on its own nodes; the others are free
+    domain = hj.Box([-np.pi / 3, -1.0, -1.0], [np.pi / 3, 1.0, 1.0], periodic=[True, False, False])
     problem = hj.Problem(hj.hamiltonians.Quadratic(0.7), epsilon, hj.initials.Custom(wells), domain, t)
     with jax.enable_x64(False):
         solution = hj.solve(problem, Propagator(24, sources=96), [t])
     assert solution.stats["interpolated_lines"][0] == 0
     assert solution.u.dtype == jnp.float32
-    chosen = np.random.default_rng(0).integers(0, 25**3, 60)
+    chosen = np.random.default_rng(0).integers(0, 24 * 25**2, 60)
     places = np.asarray(solution.points)[chosen].astype(float)
     u, gradient = zip(*(wells_solution(x, epsilon, 0.7, t) for x in places), strict=True)
     np.testing.assert_allclose(solution.u[0][chosen], u, rtol=0, atol=2e-6)  # ulp of energies of 10
     np.testing.assert_allclose(solution.gradient[0][chosen], gradient, rtol=0, atol=5e-5)
-
-
-def test_inviscid_limit_is_the_distance_transform_exactly() -> None:
-    picture = np.random.default_rng(0).uniform(size=(40, 28)) > 0.03
-    n = picture.shape
-    far = jnp.asarray(np.where(picture, 1e4, 0.0))
-    data = hj.initials.Custom(lambda x: far[tuple(jnp.round(x).astype(int) % jnp.asarray(n))])
-    problem = hj.Problem(QUADRATIC, 0.0, data, hj.Torus([0.0, 0.0], [40.0, 28.0]), 0.25)
-    solution = hj.solve(problem, Propagator(n), [0.25])
-    periodic = distance_transform_edt(np.tile(picture, (3, 3)))[40:80, 28:56]
-    np.testing.assert_array_equal(np.sqrt(np.asarray(solution.u[0])).reshape(n), periodic)
-
-
-def test_mixed_axes_and_points_between_nodes() -> None:
-    """Periodic in the first axis, free in the second: a sum of one-dimensional solutions."""
-    epsilon, t = 0.1, 0.3
-    g = lambda x: jnp.cos(np.pi * x[0]) + jnp.sqrt(1 + x[1] ** 2)
-    domain = hj.Box([-1.0, -0.5], [1.0, 1.5], periodic=[True, False])
-    problem = hj.Problem(QUADRATIC, epsilon, hj.initials.Custom(g), domain, t)
-    points = np.array([[0.3, 0.2], [2.7, 1.4], [-1.0, -0.5]])
-    solution = hj.solve(problem, Propagator((45, 38)), [0.0, t], points=points)
-    np.testing.assert_allclose(solution.u[0], [g(x) for x in points], rtol=1e-14)
-    expected = [
-        cauchy_1d(lambda y: np.cos(np.pi * y), t, a, epsilon) + cauchy_1d(lambda y: np.sqrt(1 + y * y), t, b, epsilon)
-        for a, b in points
-    ]
-    np.testing.assert_allclose(solution.u[1], expected, rtol=0, atol=1e-6)  # quintics: h⁶ of waves with 45 cells
-
-
-POINTS = np.array([[0.13], [-0.4]])
-
-
-@jax.jit
-@functools.partial(jax.value_and_grad, argnums=(0, 1, 2, 3))
-def total(epsilon, c, amplitude, t):
-    problem, t = half_wave(epsilon, c, amplitude, t)
-    solution = hj.solve(problem, Propagator(32), jnp.stack([t]), points=POINTS, throw=False)
-    return solution.u[0, 0] + 2 * solution.u[0, 1] + 0.1 * jnp.sum(solution.gradient)
-
-
-@pytest.mark.parametrize("epsilon", [0.2, 0.004, 0.0])
-def test_reverse_mode_through_every_rule(epsilon: float) -> None:
-    """Plain sums (0.2), the interpolant (0.004) and the envelope (0)."""
-    place = (epsilon, 0.8, 0.7, 0.4)
-    slopes = total(*place)[1]
-    assert np.isfinite(np.asarray(slopes)).all()
-    for k in range(0 if epsilon else 1, 4):
-        varied = lambda a, k=k: total(*place[:k], a, *place[k + 1 :])[0]
-        np.testing.assert_allclose(slopes[k], central(varied, place[k], 1e-4 * place[k]), rtol=2e-6, atol=1e-8)
-
-
-def test_batches_of_problems_mix_rules_and_new_numbers_do_not_recompile() -> None:
-    epsilons = np.array([0.2, 0.0, 0.01, 1e-5])
-    solve = lambda e: hj.solve(half_wave(e, 1.0, 0.7, 0.4)[0], Propagator(32), [0.4], throw=False).u[0]
-    batch = eqx.filter_vmap(solve)(epsilons)
-    for k, epsilon in enumerate(epsilons):
-        np.testing.assert_allclose(batch[k], solve(epsilon), rtol=0, atol=1e-13)
-    again = hj.solve(half_wave(0.03, 1.1, 0.2, 0.4)[0], Propagator(32), [0.3], throw=False)
-    assert again.stats["compile_seconds"] == 0
 
 
 def linear_drift(a, t, x):
@@ -225,13 +286,9 @@ def test_drift_that_depends_on_time_moves_a_wave() -> None:
     np.testing.assert_allclose(solution.u[0], shifted, rtol=0, atol=1e-6)
 
 
-def test_what_the_result_says() -> None:
-    rough = hj.Problem(QUADRATIC, 1e-4, hj.initials.Cosine(1.0, 6 * np.pi), hj.Torus([-1.0], [1.0]), 0.1)
-    with pytest.warns(hj.HJWarning, match="too coarse"):
-        coarse = hj.solve(rough, Propagator(32), [0.1])
-    assert coarse.result == hj.RESULTS.under_resolved
+def test_a_splitting_of_data_that_fall_too_fast() -> None:
     with pytest.raises(RuntimeError, match="no solution up to the horizon"):
-        hj.solve(splits(0.0, 0.0, -1.0, 0.1), Propagator(40, order=2, dt=1 / 8), [0.5, 1.0])
+        hj.solve(splits(0.0, 0.0, -1.0, 0.1), Propagator(40, order=4, dt=1 / 8), [0.5, 1.0])
 
 
 BOX, WAVE = hj.Box([-1.0], [1.0]), hj.initials.Cosine(1.0, np.pi)

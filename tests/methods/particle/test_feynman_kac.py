@@ -17,11 +17,24 @@ PLANE = np.random.default_rng(0).uniform(-1, 1, size=(3, 2))
 F = np.array([[0.5, -1.0], [0.7, 0.2]])
 
 
-def bent(shares, x):
-    return shares @ jnp.stack([jnp.sqrt(1 + jnp.sum(x * x)), 0.3 * jnp.sum(x)])
+WAVES = hj.exact.Periodic(2.0, [0.8], [[np.pi, 2 * np.pi]], 0.3, phases=[0.3])
 
 
-CURVED, SLOPED = (hj.initials.Custom(eqx.Partial(bent, row)) for row in np.eye(2))
+def bent(shares, waves, x):
+    """Data of one type, by their shares, so that tests share programs."""
+    square = jnp.sum(x * x)
+    wavy = jnp.sin(3 * x[0]) + 0.3 * x[0] ** 2
+    return shares @ jnp.stack([jnp.sqrt(1 + square), 0.3 * jnp.sum(x), wavy, jnp.abs(x[0]), 0.5 * square, waves(x)])
+
+
+CURVED, SLOPED, WAVY, KINKED, ROUND, PERIODIC = np.eye(6)
+
+
+def free(shares, viscosity, c=1.0, d: int = 2) -> hj.Problem:
+    """H = c|p|²: no drift and no potential."""
+    waves = hj.exact.Periodic(2.0, [0.8], [[np.pi, 2 * np.pi][:d] + [0.0] * (d - 2)], 0.3, phases=[0.3])
+    data = hj.initials.Custom(eqx.Partial(bent, shares, waves.problem(cube(d)).initial))
+    return hj.Problem(H.Quadratic(c), viscosity, data, cube(d), 1.0)
 
 
 def on_points(exact, t: float, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -34,20 +47,19 @@ def on_all(exact, t, points):
     return jax.vmap(jax.value_and_grad(exact, argnums=1), (None, 0))(t, points)
 
 
-def slope_of(exact):
-    return lambda t, x: jax.grad(exact, argnums=1)(t, x)
+def slope(exact, t, x):
+    return jax.grad(exact, argnums=1)(t, x)
 
 
 def cube(d: int) -> hj.Box:
     return hj.Box([-1.0] * d, [1.0] * d)
 
 
-def riccati(viscosity: float = 0.2) -> tuple[hj.Problem, hj.exact.LinearQuadratic]:
-    """H = 0.8|p|² + Fx·p with quadratic data, written with a drift."""
-    exact = hj.exact.LinearQuadratic(F, 0.8 * np.eye(2), [[1.0, 0.2], [0.2, 0.5]], viscosity=viscosity)
-    turning = H.WithDrift(H.Quadratic(0.8), eqx.Partial(lambda F, t, x: jnp.tensordot(F, x, axes=1), F))
-    initial = hj.initials.Quadratic([[1.0, 0.2], [0.2, 0.5]])
-    return hj.Problem(turning, viscosity, initial, cube(2), 1.0), exact
+def turn(F, t, x):
+    return jnp.tensordot(F, x, axes=1)
+
+
+TURNED = H.WithDrift(H.Quadratic(0.8), eqx.Partial(turn, F))
 
 
 def standard_error(solution: hj.Solution) -> np.ndarray:
@@ -56,11 +68,8 @@ def standard_error(solution: hj.Solution) -> np.ndarray:
 
 def test_without_drift_or_potential_it_is_the_gaussian_average() -> None:
     g = lambda x: np.sin(3 * x) + 0.3 * x**2
-    p = hj.Problem(
-        H.Quadratic(0.7), 0.4, hj.initials.Custom(lambda x: jnp.sin(3 * x[0]) + 0.3 * x[0] ** 2), cube(1), 0.5
-    )
     x = np.array([-0.8, 0.1, 0.9])
-    solution = hj.solve(p, FeynmanKac(), [0.2, 0.5], points=x[:, None])
+    solution = hj.solve(free(WAVY, 0.4, 0.7), FeynmanKac(), [0.2, 0.5], points=np.stack([x, PLANE[:, 1]], axis=1))
     for row, t in zip(solution.u, (0.2, 0.5), strict=True):
         expected = [cauchy_1d(g, t, place, 0.4, 0.7) for place in x]
         # the tails make the error of 1024 Sobol points about 1/1024 of a normal, a quarter of that over 16 batches
@@ -68,24 +77,39 @@ def test_without_drift_or_potential_it_is_the_gaussian_average() -> None:
     for row, t in zip(solution.gradient, (0.2, 0.5), strict=True):
         slopes = [central(lambda z, t=t: cauchy_1d(g, t, z, 0.4, 0.7), place, 1e-3) for place in x]
         np.testing.assert_allclose(row[:, 0], slopes, rtol=0, atol=5e-3)
+        np.testing.assert_allclose(row[:, 1], 0.0, rtol=0, atol=1e-14)
 
 
 def test_periodic_data() -> None:
-    exact = hj.exact.Periodic(2.0, [0.8], [[np.pi, 2 * np.pi]], 0.3, phases=[0.3])
-    p = exact.problem()
-    solution = hj.solve(p, FeynmanKac(), [0.3], points=PLANE)
-    u, gradient = on_points(exact, 0.3, PLANE)
-    assert (np.abs(solution.u[0] - u) < 5 * standard_error(solution)).all()
+    solution = hj.solve(free(PERIODIC, 0.3), FeynmanKac(), [0.1, 0.3], points=PLANE)
+    u, gradient = on_points(WAVES, 0.3, PLANE)
+    assert (np.abs(solution.u[1] - u) < 5 * standard_error(solution)).all()
     assert standard_error(solution).max() < 2e-4
     # ∇u is of size 0.3·2π, with the same relative error of a few 1e-3 as w − w̄
-    np.testing.assert_allclose(solution.gradient[0], gradient, rtol=0, atol=5e-3)
+    np.testing.assert_allclose(solution.gradient[1], gradient, rtol=0, atol=5e-3)
+
+
+def blended(shares, exact, nodes, table, t, x):
+    """The slope of a closed form, and one read off a coarse table in time and space, by their shares."""
+    read = jnp.interp(x, nodes, table[jnp.round(t * 8).astype(int)])
+    return shares @ jnp.stack([slope(exact, t, x), read])
+
+
+HARMONIC = hj.exact.Harmonic(1.3, 0.4, viscosity=0.3, dimension=2)
+
+
+def harmonic(exact, steps: int, shares) -> hj.Solution:
+    """At t = 1, guided by ∇u itself, by a coarse table of it that is 5% too small, or not at all."""
+    nodes = np.linspace(-1.5, 1.5, 61)
+    places = np.stack([nodes, 0 * nodes], axis=1)
+    table = np.stack([0.95 * on_points(exact, t, places)[1][:, 0] for t in np.linspace(0, 1, 9)])
+    guide = variance.Feedback(eqx.Partial(blended, np.array(shares), exact, nodes, table))
+    return hj.solve(exact.problem(), FeynmanKac(steps=steps, guide=guide), [1.0], points=PLANE)
 
 
 def test_a_potential_is_integrated_to_second_order() -> None:
-    exact = hj.exact.Harmonic(1.3, 0.4, viscosity=0.3, dimension=2)
-    u, gradient = on_points(exact, 1.0, PLANE)
-    guide = variance.Feedback(slope_of(exact))  # leaves little but the time step's error
-    coarse, fine = (hj.solve(exact.problem(), FeynmanKac(steps=n, guide=guide), [1.0], points=PLANE) for n in (4, 8))
+    u, gradient = on_points(HARMONIC, 1.0, PLANE)
+    coarse, fine = (harmonic(HARMONIC, n, [1.0, 0.0]) for n in (4, 8))  # leaves little but the time step's error
     errors = [np.abs(s.u[0] - u).max() for s in (coarse, fine)]
     print("potential: errors", errors, "order", orders(errors), "error bar", standard_error(fine).max())
     # error bars of 2% and 8% of the errors, and the next term of the expansion
@@ -93,17 +117,39 @@ def test_a_potential_is_integrated_to_second_order() -> None:
     np.testing.assert_allclose(fine.gradient[0], gradient, rtol=0, atol=5e-2)  # about four times the error in u
 
 
-def test_a_drift_is_followed_to_second_order_by_heun_and_first_by_euler() -> None:
-    p, exact = riccati()
+def of_discrete_paths(advance, noise, x: np.ndarray, S: np.ndarray, epsilon: float, c: float, n: int) -> np.ndarray:
+    """−(ε/c) log E exp(−(c/ε)½XᵀSX) for X' = AX + Bξ√(2ε/n), n times from x: a Gaussian in closed form."""
+    mean, covariance = np.eye(2), np.zeros((2, 2))
+    for _ in range(n):
+        mean = advance @ mean
+        covariance = advance @ covariance @ advance.T + 2 * epsilon / n * noise @ noise.T
+    spread = np.eye(2) + c / epsilon * covariance @ S
+    ends = x @ mean.T
+    energy = 0.5 * np.einsum("mi,ij,mj->m", ends, S @ np.linalg.inv(spread), ends)
+    return energy + epsilon / (2 * c) * np.log(np.linalg.det(spread))
+
+
+@pytest.mark.parametrize(("scheme", "order"), [(paths.EulerMaruyama(), 1), (paths.Heun(), 2)])
+def test_a_drift_is_followed_by_the_scheme_to_its_order(scheme, order: int) -> None:
+    """H = 0.8|p|² + Fx·p with quadratic data: the scheme's own expectation, which has its order."""
+    S = np.array([[1.0, 0.2], [0.2, 0.5]])
+    exact = hj.exact.LinearQuadratic(F, 0.8 * np.eye(2), S, viscosity=0.2)
     u, gradient = on_points(exact, 1.0, PLANE)
-    for scheme, steps, order in ((paths.EulerMaruyama(), (4, 8), 1), (paths.Heun(), (2, 4), 2)):
-        found = [hj.solve(p, FeynmanKac(steps=n, scheme=scheme), [1.0], points=PLANE) for n in steps]
-        errors = [np.abs(s.u[0] - u).max() for s in found]
-        print(type(scheme).__name__, errors, orders(errors), standard_error(found[-1]).max())
-        assert standard_error(found[-1]).max() < 0.1 * errors[-1]
-        # two coarse steps: the leading term to within a quarter of an order
-        np.testing.assert_allclose(orders(errors), order, atol=0.25)
-    np.testing.assert_allclose(found[-1].gradient[0], gradient, rtol=0, atol=2e-2)  # Heun's error of four steps
+
+    def expected(n: int) -> np.ndarray:
+        one, dt = np.eye(2), 1 / n
+        advance, noise = (one - dt * F, one) if order == 1 else (one - dt * F + dt**2 * F @ F / 2, one - dt * F / 2)
+        return of_discrete_paths(advance, noise, PLANE, S, 0.2, 0.8, n)
+
+    np.testing.assert_allclose(orders([np.abs(expected(n) - u).max() for n in (32, 64)]), order, atol=0.1)
+    p = hj.Problem(TURNED, 0.2, hj.initials.Quadratic(S), cube(2), 1.0)
+    solution = hj.solve(p, FeynmanKac(steps=4, scheme=scheme), [1.0], points=PLANE)
+    print(type(scheme).__name__, np.abs(solution.u[0] - u).max(), standard_error(solution).max())
+    assert (np.abs(solution.u[0] - expected(4)) < 5 * standard_error(solution)).all()
+    # the bars tell this expectation from the solution itself
+    assert standard_error(solution).max() < 0.1 * np.abs(expected(4) - u).max()
+    if order == 2:
+        np.testing.assert_allclose(solution.gradient[0], gradient, rtol=0, atol=2e-2)  # the error of four steps
 
 
 def test_a_nonlinear_drift_and_a_potential_against_a_grid() -> None:
@@ -118,18 +164,24 @@ def test_a_nonlinear_drift_and_a_potential_against_a_grid() -> None:
     np.testing.assert_allclose(solution.gradient[0], grid.gradient[0], rtol=0, atol=3e-2)
 
 
+def bowl(k, x):
+    return k * jnp.sum(x * x, axis=0)
+
+
 def test_linear_equations_are_plain_means() -> None:
     exact = hj.exact.LinearQuadratic(F, np.zeros((2, 2)), np.eye(2), viscosity=0.2)
-    linear = H.Linear(eqx.Partial(lambda F, t, x: jnp.tensordot(F, x, axes=1), F))
-    p = hj.Problem(linear, 0.2, hj.initials.Quadratic(1.0), cube(2), 1.0)
     u, gradient = on_points(exact, 1.0, PLANE)
-    solution = hj.solve(p, FeynmanKac(steps=16), [1.0], points=PLANE)
+
+    def solved(F, k: float, curvature: float, t: float) -> hj.Solution:
+        linear = H.WithPotential(H.Linear(eqx.Partial(turn, F)), eqx.Partial(bowl, np.asarray(k)))
+        p = hj.Problem(linear, 0.2, hj.initials.Quadratic(curvature), cube(2), 1.0)
+        return hj.solve(p, FeynmanKac(steps=16), [t], points=PLANE)
+
+    solution = solved(F, 0.0, 1.0, 1.0)
     np.testing.assert_allclose(solution.u[0], u, rtol=0, atol=2e-3)  # Heun's (1/16)²
     np.testing.assert_allclose(solution.gradient[0], gradient, rtol=0, atol=5e-3)
     # g = 0, V = |x|², no drift: u = t|x|² + dεt², which the trapezoid rule integrates exactly in the mean
-    heated = H.WithPotential(H.Linear([0.0, 0.0]), lambda x: jnp.sum(x * x, axis=0))
-    p = hj.Problem(heated, 0.2, hj.initials.Custom(lambda x: 0.0 * x[0]), cube(2), 1.0)
-    solution = hj.solve(p, FeynmanKac(steps=8), [0.5], points=PLANE)
+    solution = solved(0 * F, 1.0, 0.0, 0.5)
     expected = 0.5 * (PLANE**2).sum(1) + 2 * 0.2 * 0.25
     assert (np.abs(solution.u[0] - expected) < 5 * standard_error(solution)).all()
     np.testing.assert_allclose(solution.u[0], expected, rtol=0, atol=1e-4)
@@ -159,101 +211,118 @@ def test_a_hundred_dimensions() -> None:
     assert np.abs(solution.gradient).max() < 1e-2
 
 
-COVERED = hj.Problem(H.Quadratic(1.0), 0.4, CURVED, cube(3), 1.0)
+AWAY, KEYS = np.array([[0.5, -0.2, 0.1]]), 128
+
+
+@eqx.filter_jit
+def repeated(problem: hj.Problem, method: FeynmanKac) -> tuple[jax.Array, jax.Array]:
+    """U and its standard error for each key."""
+
+    def run(key):
+        evaluation = hj.solve(problem, method, [1.0], points=AWAY, key=key)
+        return evaluation.u[0, 0], evaluation.stats["standard_error"][0, 0]
+
+    return jax.vmap(run)(jax.random.split(jax.random.key(5), KEYS))
+
+
+INDEPENDENT = FeynmanKac(1024, noise=noise.Independent())
+REDUCED = FeynmanKac(
+    1024, noise=noise.Antithetic(), guide=variance.OpenLoop(iterations=8), control=variance.QuadraticControl()
+)
 
 
 @pytest.mark.parametrize(
     ("method", "low"),
     [
-        (FeynmanKac(1024, noise=noise.Independent()), 0.90),
-        (
-            FeynmanKac(1024, noise=noise.Antithetic(), guide=variance.OpenLoop(), control=variance.QuadraticControl()),
-            0.88,  # β is estimated from the same paths
-        ),
+        (INDEPENDENT, 0.90),
+        (REDUCED, 0.88),  # β is estimated from the same paths
         # 16 batches: Student's t with 15 degrees of freedom covers 93% at 1.96
         (FeynmanKac(1024), 0.88),
     ],
     ids=["independent", "reduced", "sobol"],
 )
 def test_the_standard_error_covers_the_truth(method: FeynmanKac, low: float) -> None:
-    x = jnp.asarray([[0.5, -0.2, 0.1]])
     # X is normal with variance 2ε = 0.8, so that |X|²/0.8 is noncentral χ² and the average one integral
-    density = lambda r: 2 * r / 0.8 * ncx2.pdf(r * r / 0.8, 3, float(jnp.sum(x * x)) / 0.8)
+    density = lambda r: 2 * r / 0.8 * ncx2.pdf(r * r / 0.8, 3, float(np.sum(AWAY**2)) / 0.8)
     truth = -0.4 * np.log(quad(lambda r: np.exp(-np.sqrt(1 + r * r) / 0.4) * density(r), 0, 12, epsrel=1e-11)[0])
-
-    @jax.jit
-    @jax.vmap
-    def run(key):
-        evaluation = hj.solve(COVERED, method, [1.0], points=x, key=key)
-        return evaluation.u[0, 0], evaluation.stats["standard_error"][0, 0]
-
-    u, error = run(jax.random.split(jax.random.key(5), 300))
+    u, error = repeated(free(CURVED, 0.4, d=3), method)
     share = float(jnp.mean(jnp.abs(u - truth) < 1.96 * error))
     print("coverage", share, "spread over mean error bar", float(jnp.std(u) / jnp.mean(error)))
-    # 300 trials of 95%: a standard deviation of 1.3%; the bias O(1/1024) of the logarithm takes a little
+    # 128 trials of 95%: a standard deviation of 1.9%; the bias O(1/1024) of the logarithm takes a little
     assert low <= share <= 0.995
 
 
-def squared_error(p: hj.Problem, x, **pieces) -> float:
-    return float((standard_error(hj.solve(p, FeynmanKac(**pieces), [1.0], points=x)) ** 2).max())
-
-
-def test_variance_reduction_each_on_its_own_case() -> None:
-    independent = noise.Independent()
-    smooth, x = hj.Problem(H.Quadratic(1.0), 0.2, CURVED, cube(4), 1.0), np.array([[0.3, -0.5, 0.8, 0.1]])
-    plain = squared_error(smooth, x, noise=independent)
-    guide, control = variance.OpenLoop(), variance.QuadraticControl()
-    # each factor required is about half of what is measured, so that another key passes too
-    for least, pieces in (
-        (20, {}),
-        (1.5, {"noise": independent, "guide": guide}),
-        (2, {"noise": independent, "control": control}),
-        (20, {"noise": independent, "guide": guide, "control": control}),
-    ):
-        factor = plain / squared_error(smooth, x, **pieces)
-        print("variance reduced by", factor, [type(piece).__name__ for piece in pieces.values()] or "Sobol")
-        assert factor > least
-    # nearly linear under the Gibbs weight: strong noise, a gentle slope
-    sloped = hj.Problem(H.Quadratic(1.0), 5.0, SLOPED, cube(4), 1.0)
-    factor = squared_error(sloped, x, noise=independent) / squared_error(sloped, x, noise=noise.Antithetic())
-    print("variance reduced by", factor, "antithetic")
-    assert factor > 5
+@pytest.mark.parametrize(
+    ("shares", "viscosity", "method", "least"),
+    [
+        (CURVED, 0.2, FeynmanKac(1024), 10),
+        (CURVED, 0.08, FeynmanKac(1024, noise=noise.Independent(), guide=variance.OpenLoop(iterations=8)), 1.5),
+        (CURVED, 0.2, FeynmanKac(1024, noise=noise.Independent(), control=variance.QuadraticControl()), 10),
+        (CURVED, 0.2, REDUCED, 20),
+        # nearly linear under the Gibbs weight: strong noise, a gentle slope
+        (SLOPED, 5.0, FeynmanKac(1024, noise=noise.Antithetic()), 5),
+    ],
+    ids=["sobol", "guide", "control", "all", "antithetic"],
+)
+def test_variance_reduction_each_on_its_own_case(shares, viscosity: float, method: FeynmanKac, least: float) -> None:
+    """The spread over keys, and what the error bars say of it."""
+    problem = free(shares, viscosity, d=3)
+    (plain, bars), (reduced, reduced_bars) = repeated(problem, INDEPENDENT), repeated(problem, method)
+    factors = float(jnp.var(plain) / jnp.var(reduced)), float(jnp.mean(bars**2) / jnp.mean(reduced_bars**2))
+    print("variance reduced by", factors)
+    # each factor required is about half of what is measured, so that other keys pass too
+    assert min(factors) > least
 
 
 def test_a_coarse_solution_guides_the_paths() -> None:
-    exact = hj.exact.Harmonic(1.0, 2.0, viscosity=0.05)
-    p, x = exact.problem(), np.array([[0.9]])
-    times, nodes = np.linspace(0, 1, 9), jnp.linspace(-1, 1, 41)
-    coarse = hj.solve(p, hj.methods.grid.FiniteDifference(20), times, points=nodes[:, None])
-    slopes = coarse.gradient[:, :, 0]
+    exact = hj.exact.Harmonic(0.5, 1.0, viscosity=0.1, dimension=2)
+    u, _ = on_points(exact, 1.0, PLANE)
+    plain = (standard_error(harmonic(exact, 8, [0.0, 0.0])) ** 2).max()
+    for shares, least in (([1.0, 0.0], 100), ([0.0, 1.0], 100)):
+        solution = harmonic(exact, 8, shares)
+        print("variance reduced by", plain / (standard_error(solution) ** 2).max())
+        assert plain / (standard_error(solution) ** 2).max() > least
+        print(solution.stats["effective_sample_size"] / 16384, np.abs(solution.u[0] - u).max())
+        # the optimal control: equal weights, but for the eight steps
+        assert (np.asarray(solution.stats["effective_sample_size"]) > 0.75 * 16384).all()
+        np.testing.assert_allclose(solution.u[0], u, rtol=0, atol=2e-3)  # the time step's, which no guide changes
 
-    def table(t, x):
-        return jnp.interp(x, nodes, slopes[jnp.round(t * 8).astype(int)])
 
-    plain = squared_error(p, x, noise=noise.Independent())
-    for gradient, least in ((slope_of(exact), 100), (table, 10)):
-        method = FeynmanKac(noise=noise.Independent(), guide=variance.Feedback(gradient))
-        solution = hj.solve(p, method, [1.0], points=x)
-        print("variance reduced by", plain / float(standard_error(solution)[0] ** 2))
-        assert plain / float(standard_error(solution)[0] ** 2) > least
-        assert solution.stats["effective_sample_size"][0, 0] > 0.8 * 16384  # the optimal control: equal weights
-        # the time step's (1/32)², which no guide changes
-        np.testing.assert_allclose(solution.u[0, 0], exact(1.0, jnp.asarray(x[0])), rtol=0, atol=3e-3)
+OFF = np.array([[0.8, 0.1], [-0.3, 0.4]])
+
+
+@eqx.filter_jit
+@eqx.filter_vmap
+def guided(epsilon, shares):
+    """At the times 0 and 1, by paths that an open loop guides, for a batch of problems."""
+    solution = hj.solve(
+        free(shares, epsilon), FeynmanKac(4096, guide=variance.OpenLoop()), [0.0, 1.0], points=OFF, throw=False
+    )
+    return solution.u, solution.gradient, solution.stats["standard_error"], solution.result == hj.RESULTS.successful
 
 
 def test_a_guide_reaches_small_viscosities_and_the_failure_without_it_is_flagged() -> None:
-    exact = hj.exact.AbsoluteValue(viscosity=1e-3)
-    p = hj.Problem(H.Quadratic(1.0), 1e-3, hj.initials.Norm(), cube(1), 1.0)
-    x = np.array([[0.8], [-0.3]])
+    u, _ = on_points(hj.exact.AbsoluteValue(viscosity=1e-3), 1.0, OFF[:, :1])
     with pytest.warns(hj.HJWarning, match="effective sample size fell below 50"):
-        plain = hj.solve(p, FeynmanKac(4096), [1.0], points=x)
+        plain = hj.solve(free(KINKED, 1e-3), FeynmanKac(), [0.5, 1.0], points=np.resize(OFF, (3, 2)))
     assert plain.result == hj.RESULTS.under_sampled
-    guided = hj.solve(p, FeynmanKac(4096, guide=variance.OpenLoop()), [1.0], points=x)
-    assert guided.result == hj.RESULTS.successful
-    u, _ = on_points(exact, 1.0, x)
-    assert np.abs(plain.u[0] - u).max() > 0.05
-    assert (np.abs(guided.u[0] - u) < 5 * standard_error(guided)).all()
-    np.testing.assert_allclose(guided.u[0], u, rtol=0, atol=1e-4)
+    assert np.abs(plain.u[1, :2] - u).max() > 0.05
+    values, _, errors, successful = guided(jnp.full(3, 1e-3), jnp.stack([KINKED] * 3))
+    assert successful.all()
+    assert (np.abs(values[0, 1] - u) < 5 * errors[0, 1]).all()
+    np.testing.assert_allclose(values[0, 1], u, rtol=0, atol=1e-4)
+
+
+def test_batches_over_problems_and_time_zero() -> None:
+    epsilons = np.array([0.1, 0.5, 1e-3])
+    values, slopes, _, _ = guided(jnp.asarray(epsilons), jnp.stack([ROUND, ROUND, KINKED]))
+    square = (OFF**2).sum(1) / 2
+    np.testing.assert_allclose(values[:, 0], [square, square, np.abs(OFF[:, 0])], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(slopes[:2, 0], [OFF, OFF], rtol=0, atol=1e-14)
+    expected = square / 3 + epsilons[:2, None] * np.log(3)
+    np.testing.assert_allclose(values[:2, 1], expected, rtol=0, atol=5e-3)  # 4096 samples
+    u, _ = on_points(hj.exact.AbsoluteValue(viscosity=1e-3), 1.0, OFF[:, :1])
+    np.testing.assert_allclose(values[2, 1], u, rtol=0, atol=1e-4)
 
 
 def test_sobol_points_are_those_of_scipy_and_scrambling_keeps_their_balance() -> None:
@@ -264,12 +333,13 @@ def test_sobol_points_are_those_of_scipy_and_scrambling_keeps_their_balance() ->
     for j in range(m):
         points ^= np.where((np.arange(2**m) >> j & 1)[:, None] == 1, v[:, j], 0).astype(np.uint32)
     assert set(map(tuple, points)) == set(map(tuple, expected))
-    scrambled = np.asarray(_scrambled(jax.random.key(1), count, m))
+    scramble = jax.jit(lambda key: _scrambled(key, count, m))
+    scrambled = np.asarray(scramble(jax.random.key(1)))
     for row in scrambled:  # each of the 64 intervals holds one point, in every coordinate
         assert sorted(row >> (30 - m)) == list(range(2**m))
     pairs = np.stack([scrambled[0] >> (30 - 3), scrambled[1] >> (30 - 3)])
     assert len(set(map(tuple, pairs.T))) == 64  # a (0, 6, 2)-net: the first two coordinates fill every cell of 8 x 8
-    other = np.asarray(_scrambled(jax.random.key(2), count, m))
+    other = np.asarray(scramble(jax.random.key(2)))
     assert (other != scrambled).any()
 
 
@@ -286,7 +356,7 @@ def test_the_bridge_is_orthogonal_and_its_first_coordinate_is_the_end(steps: int
 def test_noise_is_standard_normal(kind) -> None:
     for dtype in (True, False):
         with jax.enable_x64(dtype):
-            xi = np.asarray(kind.draw(jax.random.key(0), 3, 2, 4096), float)
+            xi = np.asarray(jax.jit(lambda key: kind.draw(key, 3, 2, 4096))(jax.random.key(0)), float)
         assert xi.shape == (3, 2, 4096)
         assert np.isfinite(xi).all()
         flat = xi.reshape(6, -1)
@@ -309,7 +379,7 @@ def test_gradients_in_the_numbers_of_the_problem_and_points() -> None:
     def closed(e, c, a, x):
         return 0.5 * a / (1 + 2 * c * a) * jnp.sum(x * x) + e / c * jnp.log(1 + 2 * c * a)
 
-    expected = jax.grad(closed, argnums=(0, 1, 2, 3))(0.3, 0.7, 1.3, x)
+    expected = jax.jit(jax.grad(closed, argnums=(0, 1, 2, 3)))(0.3, 0.7, 1.3, x)
     # the derivative of the average is an average with its own error, some 1e-3 of it
     for found, wanted in zip(slopes, expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=5e-3)
@@ -317,33 +387,25 @@ def test_gradients_in_the_numbers_of_the_problem_and_points() -> None:
     np.testing.assert_allclose(slopes[3], gradient, rtol=0, atol=1e-12)
 
 
-def test_batches_over_problems_time_zero_and_one_point() -> None:
-    def u(epsilon):
-        p = hj.Problem(H.Quadratic(1.0), epsilon, hj.initials.Quadratic(1.0), cube(2), 1.0)
-        solution = hj.solve(p, FeynmanKac(1024, guide=variance.OpenLoop(iterations=5)), [0.0, 1.0], points=[[0.5, 0.1]])
-        return solution.u[:, 0], solution.gradient[:, 0]
-
-    values, slopes = eqx.filter_vmap(u)(jnp.asarray([0.1, 0.5]))
-    np.testing.assert_allclose(values[:, 0], 0.13, rtol=0, atol=1e-14)
-    np.testing.assert_allclose(slopes[:, 0], [[0.5, 0.1]] * 2, rtol=0, atol=1e-14)
-    expected = 0.13 / 3 + np.array([0.1, 0.5]) * np.log(3)
-    np.testing.assert_allclose(values[:, 1], expected, rtol=0, atol=5e-3)  # 1024 samples
-
-
 def test_float32() -> None:
-    exact = hj.exact.Harmonic(1.0, 0.4, viscosity=0.3, dimension=2)
-    u, _ = on_points(exact, 1.0, PLANE)
+    u, _ = on_points(HARMONIC, 1.0, PLANE)
+    method = lambda exact, share: FeynmanKac(
+        4096, guide=variance.Feedback(eqx.Partial(guide_by, np.asarray(share), exact))
+    )
     with jax.enable_x64(False):
-        guide = variance.Feedback(slope_of(exact))
-        solution = hj.solve(exact.problem(), FeynmanKac(4096, guide=guide), [1.0], points=PLANE)
+        solution = hj.solve(HARMONIC.problem(), method(HARMONIC, 1.0), [1.0], points=PLANE)
     assert solution.u.dtype == np.float32
     np.testing.assert_allclose(solution.u[0], u, rtol=0, atol=2e-3)  # sampling and the time step, not round-off
+    sharp = hj.exact.Harmonic(1.3, 0.4, viscosity=1e-4, dimension=2)
     with jax.enable_x64(False):  # osc(g)/ε = 1e4: nothing overflows, and the flag is up
-        sharp = hj.Problem(H.Quadratic(1.0), 1e-4, CURVED, cube(2), 1.0)
         with pytest.warns(hj.HJWarning, match="effective sample size"):
-            solution = hj.solve(sharp, FeynmanKac(1024), [1.0], points=PLANE)
+            solution = hj.solve(sharp.problem(), method(sharp, 0.0), [1.0], points=PLANE)
         assert np.isfinite(solution.u).all()
         assert np.isfinite(solution.gradient).all()
+
+
+def guide_by(share, exact, t, x):
+    return share * slope(exact, t, x)
 
 
 def run(p: hj.Problem, method: FeynmanKac):
@@ -371,9 +433,7 @@ VARYING = hj.viscosities.Varying(lambda t, x: 0.1 + 0 * x[0])
             r"`samples / batches` must be even for Antithetic; got 3",
         ),
         (
-            lambda: run(
-                hj.Problem(riccati()[0].hamiltonian, 0.3, hj.initials.Norm(), cube(2), 1.0), FeynmanKac(steps=20000)
-            ),
+            lambda: run(hj.Problem(TURNED, 0.3, hj.initials.Norm(), cube(2), 1.0), FeynmanKac(steps=20000)),
             r"`steps` x noise components must be <= 21201 for Sobol; got 20000 x 2",
         ),
         (
