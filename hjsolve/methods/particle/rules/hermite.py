@@ -41,15 +41,16 @@ class GaussHermite(AbstractRule):
     f = e^{−cE/ε}; q_k has the mass, mean and covariance (ε/c)(D²E)⁻¹ of f at its minimiser, and each term is a tensor
     Gauss-Hermite rule in its standardised variable (20, 14, 10, 8 nodes an axis for d = 2, 3, 4, 5). Exact for a
     mixture of Gaussians of one covariance, so for travelling multi-shocks at any ε, and the better the smaller ε.
-    Minimisers are found for each query by damped Newton's method from the local minima of E on a grid of the box that
-    u depends on (49², 21³, 9⁴, 7⁵ nodes) and from tangents of g (see `find_modes`), until no node is left that may lead
-    to one that matters. Modes much closer than the grid's spacing are missed.
+    Minimisers are found for each query by damped Newton's method from the local minima of E on a jittered grid of the
+    box that u depends on (49², 21³, 9⁴, 7⁵ nodes) and from tangents of g (see `find_modes`), until no node is left that
+    may lead to one that matters. A few modes much closer than the grid's spacing are missed.
 
     A second, lower order (14, 10, 7, 6) checks each query. Where they differ by more than 1e-7 (large ε with waves in
-    g, degenerate minimisers, kinks), and where more than 12 modes matter (16, 32 for d = 4, 5), tensor rules on the
-    query's own box {E < min E + 42ε/c} are taken if their own check is better: the trapezoid rule and, for d = 2 and 3,
-    panels of Gauss-Legendre nodes split at its minimiser, for d = 4 and 5 a spherical-radial rule around it. On a
-    torus they fold all periods into one, so that any number of modes is summed.
+    g, degenerate minimisers, kinks), where more than 12 modes matter (16, 32 for d = 4, 5), and where g has waves that
+    the grid does not follow, tensor rules on the query's own box {E < min E + 42ε/c} are taken if their own check is
+    better: the trapezoid rule and, for d = 2 and 3, panels of Gauss-Legendre nodes split at its minimiser, for d = 4
+    and 5 a spherical-radial rule around it. On a torus they fold all periods into one, so that any number of modes is
+    summed.
     `stats["order_change"]` is the worst relative change of e^{−cu/ε} between the orders of the rule taken (0 where
     rounding hides it); above 1e-3 the result is `RESULTS.under_resolved`. (A kink 4 widths or more off the minimiser
     is seen by neither order; it moves u by up to 1e-5 ε/c.) ε = 0 is the lowest minimiser, by Newton's method and,
