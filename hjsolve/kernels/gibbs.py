@@ -6,9 +6,6 @@ sides), so that every derivative of an average is a *weighted sum* `Σ_j exp(α_
 weighted sum is linear in v, its derivatives are weighted sums, and its transpose is the weighted sum with queries and
 atoms exchanged. Hence two JAX primitives that are closed under differentiation, transposition and batching; each costs
 one sweep over the pairs and recomputes the weights it needs.
-
-Called on concrete arrays, a sweep on a CPU with AVX-512 is compiled for vectors of 512 bits (1.4 times faster); inside
-a caller's jit, where XLA takes no such option, for its default of 256.
 """
 
 from functools import cache
@@ -63,14 +60,20 @@ def weighted_sum(
     return _sum_p.bind(x, alpha, y, beta, kappa, values, plan=plan, form=form)[0]
 
 
+def box(y: Points) -> tuple[Float[Array, "d"], Float[Array, "d"]]:
+    """The lower and upper corner of the atoms' bounding box."""
+    y = jax.lax.stop_gradient(y)
+    return jnp.min(y, axis=0), jnp.max(y, axis=0)
+
+
 def centre(y: Points) -> Float[Array, "d"]:
     """The middle of the atoms' bounding box, from which coordinates are measured so that squares do not cancel.
 
     Not the mean: compiled into two places, a mean may round differently in each, and shift queries against atoms by an
     ulp of their distance from the origin. Extremes are exact in any order.
     """
-    y = jax.lax.stop_gradient(y)
-    return 0.5 * (jnp.min(y, axis=0) + jnp.max(y, axis=0))
+    low, high = box(y)
+    return 0.5 * (low + high)
 
 
 def heaviest(
@@ -184,14 +187,14 @@ def _batched(primitive: Primitive, of_queries: tuple[int, ...]) -> Any:
 
 
 @cache
-def _compiled(sweep: Any, options: tuple[tuple[str, str], ...], **params: Any) -> Any:
-    return jax.jit(lambda *args: sweep(*args, **params), compiler_options=dict(options) or None)
+def _compiled(sweep: Any, **params: Any) -> Any:
+    return jax.jit(lambda *args: sweep(*args, **params))
 
 
 def _primitive(name: str, sweep: Any, shapes: Any, jvp: Any, of_queries: tuple[int, ...]) -> Primitive:
     primitive = Primitive(name)
     primitive.multiple_results = True
-    primitive.def_impl(lambda *args, **p: _compiled(sweep, p["plan"].compiler_options(), **p)(*args))
+    primitive.def_impl(lambda *args, **p: _compiled(sweep, **p)(*args))
     primitive.def_abstract_eval(shapes)
     mlir.register_lowering(primitive, mlir.lower_fun(sweep, multiple_results=True))
     ad.primitive_jvps[primitive] = lambda primals, tangents, **p: jvp(primals, tangents, **p)

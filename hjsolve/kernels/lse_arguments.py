@@ -174,7 +174,8 @@ def is_resolved(exponent: float, cloud: Cloud) -> bool:
 def warn_of_precision(exponent: float, cloud: Cloud, names: tuple[str, ...]) -> None:
     """Warn where float32 exponents cE/ε carry an error that Gibbs weights show (u itself does not)."""
     error = 4 * float(np.finfo(np.float32).eps) * exponent
-    if cloud.x.dtype != jnp.float32 or is_inviscid(cloud) or names == ("u",) or error <= _LARGEST_ERROR:
+    known = exponent < np.inf and cloud.x.dtype == jnp.float32
+    if not known or names == ("u",) or error <= _LARGEST_ERROR:
         return
     affected = ", ".join(name for name in names if name != "u")
     warnings.warn(

@@ -58,7 +58,7 @@ def online(
         return lse, average, shannon.reshape(xb.shape[0], -1)
 
     lse, average, shannon = over_queries(block, blocks.queries, queries)
-    missing = jnp.isnan(jnp.sum(y) + jnp.sum(b) + kappa) | jnp.isnan(jnp.sum(x, axis=1))
+    missing = jnp.isnan(jnp.sum(y + b[:, None]) + kappa) | jnp.isnan(jnp.sum(x, axis=1))
     results = lse[:, None], average, shannon
     lse, average, shannon = (jnp.where(missing[:, None], jnp.nan, r) for r in results)  # the maximum passes over NaN
     return lse[:, 0], average, shannon.reshape(x.shape[0] if entropy else 0)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from ..typing import Array, Float, Points, Scalar
-from .gibbs import centre
+from .gibbs import box
 from .lse_plan import DIRECT_DIMENSIONS
 
 LARGEST_EXPONENT = 0.25
@@ -38,6 +38,8 @@ class Prepared(NamedTuple):
     present: Bool[Array, "N"]
     lowest: Scalar
     middle: Float[Array, "d"]
+    reach: Scalar
+    """Half the longest side of the atoms' box."""
 
 
 @jax.jit
@@ -46,18 +48,20 @@ def prepare(cloud: Cloud) -> Prepared:
 
     An infinite query becomes NaN.
     """
-    middle = centre(cloud.y)  # x − ȳ and |y|² cancel far from the origin
+    low, high = box(cloud.y)
+    middle = 0.5 * (low + high)  # x − ȳ and |y|² cancel far from the origin
     x, y, g, logs = cloud.x - middle, cloud.y - middle, cloud.g, cloud.log_weights
     present = g < jnp.inf if logs is None else (g < jnp.inf) & (logs > -jnp.inf)
     present |= jnp.isnan(g)
     lowest = jax.lax.stop_gradient(jnp.min(g, initial=jnp.inf, where=present))
-    sound = jnp.isfinite(lowest) & jnp.all(jnp.isfinite(y))
+    sound = jnp.isfinite(lowest) & jnp.all(jnp.isfinite(low) & jnp.isfinite(high))
     lowest = jnp.zeros_like(lowest) if cloud.eps.ndim else lowest
     present |= ~sound
     g = jnp.where(sound, jnp.where(present, g - lowest, 0.0), jnp.nan)
     logs = None if logs is None else jnp.where(present, logs, 0.0)
     x = jnp.where(jnp.isfinite(x), x, jnp.nan)
-    return Prepared(cloud._replace(x=x, y=y, g=g, log_weights=logs), present, lowest, middle)
+    cloud = cloud._replace(x=x, y=y, g=g, log_weights=logs)
+    return Prepared(cloud, present, lowest, middle, 0.5 * jnp.max(high - low))
 
 
 def hides_weights(prepared: Prepared, u: Float[Array, "m"]) -> Bool[Array, "m"]:
@@ -68,7 +72,7 @@ def hides_weights(prepared: Prepared, u: Float[Array, "m"]) -> Bool[Array, "m"]:
     expanded squares have terms of their own.
     """
     x, _, _, t, eps, c, _, _ = prepared.cloud
-    positive = floored(prepared.cloud)
+    positive = floored(prepared)
     size = c / positive * jnp.abs(u - prepared.lowest)
     if x.shape[1] > DIRECT_DIMENSIONS:
         size = size + jnp.sum(x * x, axis=1) / (2 * positive * t)
@@ -76,8 +80,9 @@ def hides_weights(prepared: Prepared, u: Float[Array, "m"]) -> Bool[Array, "m"]:
     return hidden
 
 
-def floored(cloud: Cloud) -> Array:
+def floored(prepared: Prepared) -> Array:
     """ε raised to where the kernel's width √(2εt) is an ulp of the atoms' box: u moves by less than its rounding."""
+    cloud = prepared.cloud
     real = np.finfo(cloud.g.dtype)
-    floor = jnp.maximum((real.eps * jnp.max(jnp.abs(cloud.y))) ** 2, real.tiny ** (2 / 3)) / (4 * cloud.t)
+    floor = jnp.maximum((real.eps * prepared.reach) ** 2, real.tiny ** (2 / 3)) / (4 * cloud.t)
     return jnp.where(cloud.eps > floor, cloud.eps, jax.lax.stop_gradient(floor))

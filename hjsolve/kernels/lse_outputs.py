@@ -70,7 +70,7 @@ class Request(NamedTuple):
 def viscous(prepared: Prepared, request: Request) -> LogSumExp:
     """All outputs for ε > 0, one number or one per atom."""
     wanted = set(request.outputs)
-    cloud = prepared.cloud._replace(eps=floored(prepared.cloud))
+    cloud = prepared.cloud._replace(eps=floored(prepared))
     b, kappa, form, features = _scores(cloud, prepared.present)
     columns = _columns(cloud, wanted)
     values = jnp.concatenate([*columns.values(), jnp.zeros((cloud.y.shape[0], 0), cloud.y.dtype)], axis=1)

@@ -12,7 +12,7 @@ from ..checks import require, whole_number
 from ..typing import Array
 
 BACKENDS = ("auto", "reference", "blocked", "cells", "pallas")
-UNROLL = 32
+UNROLL = 8
 """Rows of a block that are separate expressions on CPU; more compile longer and gain nothing."""
 DIRECT_DIMENSIONS = 8
 """Up to here distances are sums of squared differences; beyond, they are expanded into a matrix product."""
@@ -52,9 +52,8 @@ class Plan(NamedTuple):
         if self.platform == "cpu" and itemsize == 8:
             queries //= 2
         if sweep in ("heaviest", "highest"):
-            atoms = min(atoms, UNROLL)
-        if sweep == "highest" and self.platform == "cpu" and dimension <= DIRECT_DIMENSIONS:
-            atoms = 8  # as fast as more, and compiled in half the time
+            few = sweep == "highest" and self.platform == "cpu" and dimension <= DIRECT_DIMENSIONS
+            atoms = UNROLL if few else 32
         return Blocks(self.queries or queries, self.atoms or atoms, self.platform == "cpu")
 
     def compiler_options(self) -> tuple[tuple[str, str], ...]:

@@ -8,7 +8,7 @@ subexpression would be written to memory, which costs more. Other devices get wh
 
 from collections.abc import Callable, Iterable
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -61,24 +61,45 @@ class Tile(NamedTuple):
             rows.append(s)
         return rows
 
+    def fold(
+        self,
+        join: Callable[..., Array],
+        start: Float[Array, "Q"],
+        *beside: Float[Array, "A Q"],
+        below: Array | float = 0.0,
+        flip: bool = False,
+    ) -> Float[Array, "Q"]:
+        """`join` of `start` with one row of scores (and of `beside`) after the other.
+
+        `UNROLL` rows are one fused loop, which a scan over the others compiles once.
+        """
+        direct = len(self.x) <= DIRECT_DIMENSIONS
+        whole = (self.y, self.b, *beside) if direct else (self.table(below), *beside)
+
+        def some(carry: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
+            rows: Iterable[Array] = part[0]
+            if direct:
+                rows = self._replace(y=part[0], b=part[1]).rows(below, flip=flip)
+            for row in zip(rows, *part[2 if direct else 1 :], strict=True):
+                carry = join(carry, *row)
+            return carry, None
+
+        count = len(self.b) // UNROLL if len(self.b) > UNROLL else 0
+        if count:
+            blocks = (a[: count * UNROLL].reshape(count, UNROLL, *a.shape[1:]) for a in whole)
+            start = jax.lax.scan(some, start, tuple(blocks))[0]
+        return some(start, tuple(a[count * UNROLL :] for a in whole))[0]
+
     def highest(self, before: Float[Array, "Q"]) -> Float[Array, "Q"]:
         """The maximum of `before` and all scores; NaN scores are passed over."""
         if not self.unrolled:
             return jnp.maximum(before, jnp.max(self.table(), axis=0))
         # a select is one instruction on CPU, where a maximum that hands NaN on takes four
-        return fold(lambda top, s: jnp.where(s > top, s, top), self.rows(flip=True), before)
+        return self.fold(lambda top, s: jnp.where(s > top, s, top), before, flip=True)
 
     def exp2(self, s: Array) -> Array:
         """2^s for s <= 0; 1 for what rounding puts above."""
         return exp2_below_zero(s) if self.unrolled else jnp.exp2(jnp.minimum(s, 0.0))
-
-
-def fold(join: Callable[[Array, Any], Array], rows: Iterable[Any], start: Array) -> Array:
-    """`rows` joined to `start` one after the other, by at most `UNROLL` in one compiled loop."""
-    for number, row in enumerate(rows):
-        start = jax.lax.optimization_barrier(start) if number and number % UNROLL == 0 else start
-        start = join(start, row)
-    return start
 
 
 class Sums(NamedTuple):
@@ -93,7 +114,7 @@ def sum_weights(state: Sums, tile: Tile) -> Sums:
     new = tile.highest(state.highest)
     total = state.sums[0] * tile.exp2(state.highest - new)
     if tile.unrolled:
-        total = fold(lambda t, s: t + tile.exp2(s), tile.rows(new), total)
+        total = tile.fold(lambda t, s: t + tile.exp2(s), total, below=new)
     else:
         total = total + jnp.sum(tile.exp2(tile.table(new)), axis=0)
     return Sums(new, total[None])
@@ -127,10 +148,10 @@ def sum_with_entropy(state: SumsAndEntropy, tile: Tile, columns: Float[Array, "A
     scores = tile.table(new)
     weights = tile.exp2(scores)
     if tile.unrolled:
-        pairs = list(zip(weights, tile.rows(new), strict=True))
-        far = fold(lambda t, p: t + _below_half(p[0]), pairs, jnp.zeros_like(new))
-        far_deficit = fold(lambda t, p: t - _below_half(p[0]) * p[1], pairs, jnp.zeros_like(new))
-        deficit = fold(lambda t, p: t - p[0] * p[1], pairs, jnp.zeros_like(new))
+        zero = jnp.zeros_like(new)
+        far = tile.fold(lambda t, s, w: t + _below_half(w), zero, weights, below=new)
+        far_deficit = tile.fold(lambda t, s, w: t - _below_half(w) * s, zero, weights, below=new)
+        deficit = tile.fold(lambda t, s, w: t - w * s, zero, weights, below=new)
     else:
         far = jnp.sum(_below_half(weights), axis=0)
         far_deficit, deficit = -jnp.sum(_below_half(weights) * scores, axis=0), -jnp.sum(weights * scores, axis=0)
