@@ -21,7 +21,9 @@ NARROWEST = 0.75
 WIDEST = 2.9
 """Largest width of the kernel, in cells, at which sources `_OUTSIDE` cells away have a weight below e^−40."""
 _OUTSIDE = 50
-_CELLS = 16
+_NEGLIGIBLE = 0.05
+"""Times an ulp: the relative weight of what is left out."""
+_CELLS = 8
 _TARGETS = 32
 _LARGEST = 60.0
 """Exponent of a factor; larger ones occur only on lines that are steeper than allowed, and are not wanted."""
@@ -42,6 +44,9 @@ def gauss_transform(
     continues linearly, with a `period` it repeats. Cost some 60 cells for each target; the others are skipped.
     """
     h = (y[-1] - y[0]) / (y.shape[0] - 1)
+    # weights beyond are below e^−z²/2, from where a slope of STEEPEST shifts the middle to
+    width, z = jnp.sqrt(0.5 / kappa), np.sqrt(-2 * np.log(_NEGLIGIBLE * jnp.finfo(v.dtype).eps))
+    reach = jnp.minimum(z * width + STEEPEST * width**2 / h, _OUTSIDE * h)
     unit, weights = _points(v.dtype)
     exponents, columns = _sources(v, fields, period is not None, unit, weights)
     size, lanes = _CELLS * len(unit), v.shape[1]
@@ -55,7 +60,7 @@ def gauss_transform(
     def at(here: Array) -> tuple[Array, Array]:
         outside = jnp.maximum(jnp.maximum(left[:, None] - here, here - left[:, None] - _CELLS * h), 0.0)
         highest = jax.lax.stop_gradient(-kappa * outside**2)
-        near = jnp.min(outside, axis=1) <= _OUTSIDE * h
+        near = jnp.min(outside, axis=1) <= reach
 
         # within STEEPEST a cell and e^17 of the sum, so that no factor is above e^49
         place = jnp.round((here - y[0]) / h).astype(int)

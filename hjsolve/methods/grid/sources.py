@@ -58,15 +58,25 @@ class Nodes(eqx.Module):
         return lambda first, count: self._at(g, first, (*self.shape[:-1], count))
 
     def _at(self, g: Function, first: Array, shape: tuple[int, ...]) -> Any:
-        total = math.prod(shape)
+        last = jnp.minimum(first + jnp.arange(shape[-1]), self.shape[-1] - 1)
+        indices = [jnp.arange(n) for n in shape[:-1]] + [last]
+        coordinates = [self.lower[k] + self.spacing[k] * i.astype(self.lower.dtype) for k, i in enumerate(indices)]
 
-        def at(index: Array) -> Any:
-            places = jnp.stack(jnp.unravel_index(index, shape))
-            places = places.at[-1].set(jnp.minimum(places[-1] + first, self.shape[-1] - 1))
-            return g(self.lower + self.spacing * places.astype(self.lower.dtype))
+        def plane(x: Scalar) -> Any:
+            at: Callable[..., Any] = lambda *rest: g(jnp.stack([x, *rest]))
+            for k in reversed(range(len(shape) - 1)):  # the last argument is the innermost axis
+                at = jax.vmap(at, in_axes=tuple(0 if other == k else None for other in range(len(shape) - 1)))
+            return at(*coordinates[1:])
 
-        values = jax.lax.map(at, jnp.arange(total), batch_size=min(total, _BATCH))
-        return jax.tree.map(lambda a: a.reshape(*shape, *a.shape[1:]), values)
+        return jax.lax.map(plane, coordinates[0], batch_size=_planes(shape))
+
+
+def _planes(shape: tuple[int, ...]) -> int:
+    """How many planes at a time: a divisor of all, as the rest would be compiled again."""
+    count, size = shape[0], max(1, _BATCH // math.prod(shape[1:]))
+    if count <= size or len(shape) == 1:
+        return min(count, size)
+    return max(k for k in range(1, size + 1) if count % k == 0)
 
 
 def target_nodes(mesh: Mesh) -> Nodes:
