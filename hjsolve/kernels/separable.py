@@ -145,7 +145,7 @@ class _Sums(NamedTuple):
         return Pass(lse, averages, jnp.max(change, axis=0))
 
     def block(self, i: Array, v: Array, packed: Any) -> tuple[_Partial, Array]:
-        """The sums for a block of targets, and their reference, which `_SAMPLED` neighbours share, as they do scales."""
+        """The sums for a block of targets, and their reference. `_SAMPLED` neighbours share it, and scales."""
         dtype, (height, lanes) = v.dtype, (i.shape[0], v.shape[1])
         shared = self._reference(i, v)
         reference = jnp.repeat(shared, _SAMPLED, axis=0)

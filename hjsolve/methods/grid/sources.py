@@ -63,10 +63,13 @@ class Nodes(eqx.Module):
         coordinates = [self.lower[k] + self.spacing[k] * i.astype(self.lower.dtype) for k, i in enumerate(indices)]
 
         def plane(x: Scalar) -> Any:
-            at: Callable[..., Any] = lambda *rest: g(jnp.stack([x, *rest]))
+            def at(*rest: Scalar) -> Any:
+                return g(jnp.stack([x, *rest]))
+
+            over: Callable[..., Any] = at
             for k in reversed(range(len(shape) - 1)):  # the last argument is the innermost axis
-                at = jax.vmap(at, in_axes=tuple(0 if other == k else None for other in range(len(shape) - 1)))
-            return at(*coordinates[1:])
+                over = jax.vmap(over, in_axes=tuple(0 if other == k else None for other in range(len(shape) - 1)))
+            return over(*coordinates[1:])
 
         return jax.lax.map(plane, coordinates[0], batch_size=_planes(shape))
 
