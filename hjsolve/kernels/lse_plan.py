@@ -13,7 +13,10 @@ from ..typing import Array
 
 BACKENDS = ("auto", "reference", "blocked", "cells", "pallas")
 UNROLL = 8
-"""Rows of a block that are separate expressions on CPU; more compile longer and gain nothing."""
+"""Rows of a block that are separate expressions on CPU (twice as many where they are read from a table).
+
+More compile longer and gain nothing.
+"""
 DIRECT_DIMENSIONS = 8
 """Up to here distances are sums of squared differences; beyond, they are expanded into a matrix product."""
 

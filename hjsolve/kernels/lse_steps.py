@@ -71,7 +71,7 @@ class Tile(NamedTuple):
     ) -> Float[Array, "Q"]:
         """`join` of `start` with one row of scores (and of `beside`) after the other.
 
-        `UNROLL` rows are one fused loop, which a scan over the others compiles once.
+        Some rows are one fused loop, which a scan over the others compiles once.
         """
         direct = len(self.x) <= DIRECT_DIMENSIONS
         whole = (self.y, self.b, *beside) if direct else (self.table(below), *beside)
@@ -84,11 +84,12 @@ class Tile(NamedTuple):
                 carry = join(carry, *row)
             return carry, None
 
-        count = len(self.b) // UNROLL if len(self.b) > UNROLL else 0
+        unroll = UNROLL if direct else 2 * UNROLL
+        count = len(self.b) // unroll if len(self.b) > unroll else 0
         if count:
-            blocks = (a[: count * UNROLL].reshape(count, UNROLL, *a.shape[1:]) for a in whole)
+            blocks = (a[: count * unroll].reshape(count, unroll, *a.shape[1:]) for a in whole)
             start = jax.lax.scan(some, start, tuple(blocks))[0]
-        return some(start, tuple(a[count * UNROLL :] for a in whole))[0]
+        return some(start, tuple(a[count * unroll :] for a in whole))[0]
 
     def highest(self, before: Float[Array, "Q"]) -> Float[Array, "Q"]:
         """The maximum of `before` and all scores; NaN scores are passed over."""
