@@ -33,7 +33,7 @@ def as_array(argument: str, value: ArrayLike | Any) -> Array:
     if known is not None and np.isnan(known).any():
         raise ValueError(
             f"`{argument}` must not contain NaN; {int(np.isnan(known).sum())} of {known.size} entries are NaN. "
-            "Remove or replace them before building the problem."
+            "Remove or replace them."
         )
     return array
 
@@ -70,6 +70,21 @@ def check_range(
 def check_ndim(argument: str, value: Array, ndim: int, shape: str, remedy: str) -> None:
     """Require an array of `ndim` axes, described in the message as `shape`."""
     require(np.ndim(value) == ndim, f"`{argument}` must have shape {shape}; got {np.shape(value)}. {remedy}")
+
+
+def number(argument: str, value: Any) -> Array:
+    """`as_array` of a single number; `ValueError` for anything with axes."""
+    array = as_array(argument, value)
+    require(array.ndim == 0, f"`{argument}` must be a number; got shape {array.shape}. For several use jax.vmap.")
+    return array
+
+
+def check_kind(argument: str, value: Any, kind: type, home: str) -> None:
+    """`TypeError` unless `value` is None or an instance of `kind`, whose classes are found in `home`."""
+    if value is None or isinstance(value, kind):
+        return
+    found = f"the class; write {value.__name__}()" if isinstance(value, type) else f"{value!r}"
+    raise TypeError(f"`{argument}` must be an instance of a class in {home}; got {found}.")
 
 
 def whole_number(argument: str, value: Any, *, least: int, remedy: str) -> int:

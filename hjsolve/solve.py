@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .checks import as_array, concrete, require
+from .checks import as_array, concrete, require, whole_number
 from .clock import CompileClock
 from .methods.base import AbstractEvolution, AbstractMethod, AbstractRepresentation, Evaluation, State
 from .problem import Problem
@@ -51,9 +51,9 @@ def solve(
     `equinox.filter_vmap` over problems. Computes in JAX's current default precision.
     """
     _check_kinds(problem, method)
-    require(
-        max_steps is None or max_steps >= 1, f"`max_steps` must be >= 1; got {max_steps}. None is no limit but 1e6."
-    )
+    if max_steps is not None:
+        max_steps = whole_number("max_steps", max_steps, least=1, remedy="None is no limit but 1e6.")
+    _check_key(key)
     points_given = None if points is None else as_array("points", points)
     times = as_array("ts", ts)
     _check_times(times, problem)
@@ -223,6 +223,13 @@ def _check_kinds(problem: Any, method: Any) -> None:
     if not isinstance(method, AbstractMethod):
         hint = f"write {method.__name__}(...), an instance" if isinstance(method, type) else f"got {method!r}"
         raise TypeError(f"`method` must be one of hj.methods, such as HopfCole() or FiniteDifference(100); {hint}.")
+
+
+def _check_key(key: Any) -> None:
+    if key is not None:
+        drawn = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        legacy = isinstance(key, jax.Array | np.ndarray) and key.dtype == np.uint32
+        require(drawn or legacy, f"`key` must be a random key of JAX; got {key!r}. Write jax.random.key(0).")
 
 
 def _check_times(ts: Array, problem: Problem) -> None:

@@ -208,7 +208,12 @@ ATOMS = hj.Problem(
         (lambda: hj.solve(problem(), METHOD, [0.1], points=np.zeros((0, 1))), r"`points` must have shape.*m >= 1"),
         (lambda: hj.solve(problem(), METHOD, [0.1], points=[[np.nan]]), r"`points` must not contain NaN"),
         (lambda: hj.solve(problem(), METHOD, [0.1], points=[[np.inf]]), r"`points` must be finite.*Remove"),
-        (lambda: hj.solve(problem(), METHOD, [0.1], max_steps=0), r"`max_steps` must be >= 1; got 0"),
+        (lambda: hj.solve(problem(), METHOD, [0.1], max_steps=0), r"`max_steps` must be a whole number >= 1; got 0"),
+        (
+            lambda: hj.solve(problem(), METHOD, [0.1], max_steps="a"),
+            r"`max_steps` must be a whole number >= 1; got 'a'",
+        ),
+        (lambda: hj.solve(problem(), METHOD, [0.1], key=3), r"`key` must be a random key of JAX; got 3.*random.key"),
         (lambda: FD(5), r"`cells` must be >= 6 for WENO5; got 5"),
         (lambda: FD(20.5), r"`cells` must be a whole number, or a list of one per axis; got 20\.5"),
         (

@@ -66,7 +66,12 @@ class Box(AbstractDomain):
     ):
         self.lower, self.upper = _bounds(lower, upper)
         d = len(self.lower)
-        self.periodic = (False,) * d if periodic is None else tuple(bool(flag) for flag in periodic)
+        flags = (False,) * d if periodic is None else periodic
+        if not isinstance(flags, Sequence | np.ndarray) or isinstance(flags, str):
+            raise TypeError(
+                f"`periodic` must be one flag per axis ({d}); got {periodic!r}. Use Torus for all-periodic."
+            )
+        self.periodic = tuple(bool(flag) for flag in flags)
         require(
             len(self.periodic) == d,
             f"`periodic` must have one entry per axis ({d}); got {len(self.periodic)}. Use Torus for all-periodic.",

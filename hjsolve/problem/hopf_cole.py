@@ -10,6 +10,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..checks import concrete, require
 from ..typing import Array, Function, Point, Scalar, Values, Vectors
@@ -123,9 +124,10 @@ def check_periodic_data(problem: Problem, method: str) -> None:
         left, right, scale = concrete(low), concrete(high), concrete(jax.vmap(initial)(inside))
         if left is None or right is None or scale is None:
             return
-        jump = abs(left - right).max()
+        jump, values = abs(left - right).max(), np.concatenate([left, right, scale])
+        allowed = 1e-4 * np.ptp(values) + 16 * np.finfo(values.dtype).eps * abs(values).max()
         require(
-            None if not isfinite(jump) else jump <= 1e-4 * max(abs(left).max(), abs(scale).max(), 1e-30),
+            None if not isfinite(jump) else jump <= allowed,
             f"`initial` must be periodic for {method} on this domain; it jumps by {jump:g} across axis {axis}. "
             "Use a Box for growing data, or data with the domain's period.",
         )

@@ -51,6 +51,7 @@ def test_boundaries_may_differ_by_face() -> None:
         (lambda: hj.Box([-np.inf], [1.0]), r"`lower` must be finite; got \[-inf\]"),
         (lambda: hj.Torus([0.0], [np.nan]), r"`upper` must not contain NaN"),
         (lambda: hj.Box([0.0], [1.0], periodic=[True, True]), r"`periodic` must have one entry per axis \(1\); got 2"),
+        (lambda: hj.Box([0.0], [1.0], periodic=True), r"`periodic` must be a list of 1 flags; got True.*Torus"),
         (lambda: hj.Box([0.0], [1.0], boundary=[]), r"`boundary` must have one .* pair per axis \(1\); got 0"),
         (lambda: hj.Box([0.0], [1.0], boundary=[("wall", "wall")]), r"`boundary` must hold boundary conditions.*wall"),
         (lambda: Neumann(np.inf), r"`slope` must be finite; got inf"),

@@ -128,7 +128,8 @@ def test_require_hopf_cole() -> None:
         (hj.initials.Cosine(1.0, [np.pi, 2.0]), [True, True], False),
         (hj.initials.Cosine(1.0, [np.pi, 2.0]), [True, False], True),
         (hj.initials.Quadratic(1.0), [True, True], True),  # even: it matches across opposite faces, with a kink
-        (hj.initials.Custom(lambda x: 1e6 + x[1]), [False, True], True),  # a jump of 2e-6, relatively: not told apart
+        (hj.initials.Custom(lambda x: 1e6 + x[1]), [False, True], False),
+        (hj.initials.Custom(lambda x: 1e6 + jnp.cos(jnp.pi * x[1])), [False, True], True),
         (hj.initials.Custom(lambda x: x[1] ** 3), [False, True], False),
         (hj.initials.Custom(lambda x: jnp.exp(x[0])), [True, False], False),
     ],

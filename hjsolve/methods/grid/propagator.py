@@ -149,8 +149,9 @@ class Propagator(AbstractEvolution):
 
         def reached() -> tuple[Array, Array, RESULTS, dict[str, Array]]:
             flow, spacing, covered = self._flow(problem, time, state)
-            range_ = jnp.max(flow.u) - jnp.min(flow.u)
-            result = RESULTS.where(flow.error > _LARGEST_ERROR * range_, RESULTS.under_resolved, RESULTS.successful)
+            least, largest = _range(on_domain(problem.initial, problem.domain), problem.domain)  # type: ignore[arg-type]
+            coarse = flow.error > _LARGEST_ERROR * (largest - least)
+            result = RESULTS.where(coarse, RESULTS.under_resolved, RESULTS.successful)
             result = RESULTS.where(covered, result, RESULTS.unbounded)
             stats = {
                 "resolution": jnp.sqrt(2 * parameters(problem)[1] * time) / jnp.max(spacing),

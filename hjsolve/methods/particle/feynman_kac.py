@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ...checks import check_range, require, whole_number
+from ...checks import check_kind, check_range, require, whole_number
 from ...problem import Problem
 from ...problem.hopf_cole import check_periodic_data, parts
 from ...problem.initials import Atoms
@@ -72,6 +72,13 @@ class FeynmanKac(AbstractRepresentation):
             samples % batches == 0,
             f"`samples` must be a multiple of `batches`; got {samples} and {batches}. Powers of two serve every noise.",
         )
+        for argument, value, kind, home in (
+            ("noise", noise, AbstractNoise, "noise"),
+            ("scheme", scheme, AbstractScheme, "paths"),
+            ("guide", guide, AbstractGuide, "variance"),
+            ("control", control, AbstractControl, "variance"),
+        ):
+            check_kind(argument, value, kind, f"hj.methods.particle.{home}")
         self.noise = Sobol() if noise is None else noise
         self.scheme, self.guide, self.control = scheme, guide, control
 

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ...checks import require
+from ...checks import check_kind, require
 from ...kernels.lse_plan import check_truncation
 from ...kernels.propagator import propagate
 from ...problem import Problem
@@ -33,7 +33,8 @@ class HopfCole(AbstractRepresentation):
     spacing resolves the integrand. `samples=n` is short for `rule=Sampled(n)`, in any dimension. Each rule says in
     `stats` how well it did, and ends as `RESULTS.under_resolved` or `under_sampled`, with a warning, where it did
     badly. ε = 0 is the Hopf-Lax formula u = min_y g(y) + |x−y|²/(4ct), polished to round-off; derivatives of u are
-    exact there, those of ∇u hold the minimiser fixed (use a small ε for a Hessian).
+    exact there except in numbers that move a kink of g on which the minimiser lies, ∂u/∂ε is returned as 0, and those
+    of ∇u hold the minimiser fixed (use a small ε for a Hessian).
 
     On a `Box` this is the Cauchy problem on R^d: the data are evaluated outside the box as far as the solution depends
     on them, and points outside it are served too. On a torus the data are continued periodically.
@@ -56,8 +57,7 @@ class HopfCole(AbstractRepresentation):
     ):
         given = [name for name, value in (("nodes", nodes), ("samples", samples), ("rule", rule)) if value is not None]
         require(len(given) <= 1, f"Only one of `nodes`, `samples` and `rule` can be set; got {' and '.join(given)}.")
-        if rule is not None and not isinstance(rule, AbstractRule):
-            raise TypeError(f"`rule` must be one of hj.methods.particle.rules, such as GaussPanels(); got {rule!r}.")
+        check_kind("rule", rule, AbstractRule, "hj.methods.particle.rules")
         self.rule = rule
         self.truncation = check_truncation(truncation)
         if nodes is not None:

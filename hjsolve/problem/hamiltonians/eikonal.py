@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from ...checks import as_array, check_range
+from ...checks import check_range, number
 from ...typing import Array, ArrayLike, Scalar, Values, Vectors
 from .base import AbstractConvexHamiltonian, largest_magnitude, smallest_magnitude
 
@@ -13,7 +13,7 @@ class Eikonal(AbstractConvexHamiltonian):
     speed: Array
 
     def __init__(self, speed: ArrayLike = 1.0):
-        self.speed = as_array("speed", speed)
+        self.speed = number("speed", speed)
         check_range("speed", self.speed, above=0.0, remedy="Reverse the sign of u to move the front the other way.")
 
     def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ...checks import as_array, check_range, require
+from ...checks import as_array, check_range, number, require
 from ...typing import Array, ArrayLike, Scalar, Values, Vectors
 from .base import AbstractConvexHamiltonian, as_column, largest_magnitude, smallest_magnitude
 
@@ -27,7 +27,7 @@ class Norm(AbstractConvexHamiltonian):
         allowed = (1, 2, float("inf"))
         require(order in allowed, f"`order` must be 1, 2 or inf; got {order!r}. Use Power for c|p|^q.")
         self.order = float(order)
-        self.c = as_array("c", c)
+        self.c = number("c", c)
         self.weights = as_array("weights", weights)
         require(self.weights.ndim <= 1, f"`weights` must have shape [] or [d]; got {self.weights.shape}.")
         check_range("c", self.c, above=0.0, remedy="For a concave Hamiltonian solve for -u instead.")

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ...checks import as_array, check_range
+from ...checks import check_range, number
 from ...typing import Array, ArrayLike, Scalar, Values, Vectors
 from .base import AbstractConvexHamiltonian, largest_magnitude
 
@@ -20,8 +20,8 @@ class Power(AbstractConvexHamiltonian):
     def __init__(self, c: ArrayLike = 1.0, exponent: ArrayLike | None = None):
         if exponent is None:
             raise TypeError("`exponent` is required: Power(c, exponent) is c|p|^exponent. For c|p|² use Quadratic(c).")
-        self.c = as_array("c", c)
-        self.exponent = as_array("exponent", exponent)
+        self.c = number("c", c)
+        self.exponent = number("exponent", exponent)
         check_range("c", self.c, above=0.0, remedy="For a concave Hamiltonian solve for -u instead.")
         check_range("exponent", self.exponent, above=1.0, remedy="For exponent 1 use Eikonal(speed=c).")
 

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from ...checks import as_array, check_range
+from ...checks import check_range, number
 from ...typing import Array, ArrayLike, Scalar, Values, Vectors
 from .base import AbstractConvexHamiltonian, largest_magnitude
 
@@ -13,7 +13,7 @@ class Quadratic(AbstractConvexHamiltonian):
     c: Array
 
     def __init__(self, c: ArrayLike = 1.0):
-        self.c = as_array("c", c)
+        self.c = number("c", c)
         check_range("c", self.c, above=0.0, remedy="For a concave Hamiltonian solve for -u instead.")
 
     def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:

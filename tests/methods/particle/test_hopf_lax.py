@@ -132,6 +132,16 @@ def test_powers_and_data_with_many_wells_against_brute_force(exponent: float) ->
         np.testing.assert_allclose(value, heights.min(), rtol=0, atol=1e-12)
 
 
+def test_wells_nearer_than_the_reach_of_steep_data() -> None:
+    """At long times the starts lie far apart; minima on lines through the best end lead to the lowest of four wells."""
+    wells = lambda y: jnp.sum((y**2 - 1) ** 2 / 4 + 0.1 * y)
+    x, y = np.random.default_rng(1).uniform(-1, 1, size=(40, 2)), np.linspace(-4, 4, 80_001)
+    for t in (10.0, 1000.0):
+        one = (y**2 - 1) ** 2 / 4 + 0.1 * y + (x[..., None] - y) ** 2 / (4 * t)
+        solution = solve(H.Quadratic(), hj.initials.Custom(wells), x, t=t)
+        np.testing.assert_allclose(solution.u[0], one.min(2).sum(1), rtol=0, atol=1e-8)  # of the sampling
+
+
 def test_the_kinked_convex_case_of_osher_and_shu() -> None:
     exact = hj.exact.osher_shu_convex()
     x, t = np.linspace(-1, 1, 41)[:, None], 1.5 / np.pi**2

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ....typing import Array, Function, Point, PRNGKeyArray, Scalar
+from ....typing import Array, Float, Function, Point, PRNGKeyArray, Scalar
 from ..starts import spread
 from .control import Control
 
@@ -18,6 +18,7 @@ _SCALES = 8
 _MARGIN = 1.25
 """The box of the places that matter is widened by this before it is searched again."""
 _STEP = 1e-2
+_NEAREST, _TO_A_SIDE, _RATIO = 1e-4, 120, 1.2
 
 
 def cells(key: PRNGKeyArray, starts: int, size: int) -> Array:
@@ -46,6 +47,26 @@ def height(control: Control, objective: Function, a: Array, step: Scalar) -> Sca
     """The objective with its cost at the proximal point of a."""
     z, cost = control.proximal(a, step)
     return objective(z)[0] + cost
+
+
+def across(control: Control, objective: Function, a: Array, size: Array) -> Float[Array, "size size"]:
+    """The lowest minimum of the height, other than the middle, on each line through a along a control.
+
+    Places on a line lie about `size` `[size]` to either side, from 10⁻⁴ to 3·10⁵ times that in a geometric sequence.
+    """
+    step = jnp.asarray(_STEP, a.dtype)
+    rise = _NEAREST * _RATIO ** np.arange(_TO_A_SIDE)
+    share = jnp.asarray(np.concatenate([-rise[::-1], [0.0], rise]), a.dtype)
+    middle = jnp.arange(1, len(share) - 1) == _TO_A_SIDE
+
+    def along(axis: Array) -> Array:
+        places = a + share[:, None] * size * (jnp.arange(len(a)) == axis)
+        heights = jax.vmap(lambda z: height(control, objective, z, step))(places)
+        inner = heights[1:-1]
+        dips = (inner <= heights[:-2]) & (inner <= heights[2:]) & ~middle
+        return places[jnp.argmin(jnp.where(dips, inner, jnp.inf)) + 1]
+
+    return jax.vmap(along)(jnp.arange(len(a)))
 
 
 class Screened(NamedTuple):

@@ -23,7 +23,7 @@ from .modes import Modes, Starts, find_modes, grid_of_starts, squared_distance
 _ORDERS = {2: (20, 14), 3: (14, 10), 4: (10, 7), 5: (8, 6)}
 _ACCEPTED = 1e-7
 """Change between the two orders up to which Gauss-Hermite is kept; the finer one is far better than the change."""
-_LARGEST_CHANGE = 1e-3
+_LARGEST_CHANGE = 3e-4
 _TRUSTED = 0.1
 """Change between the orders below which Gauss-Hermite's sum, less ten times that, bounds the integral from below."""
 _SEARCHED, _POLISHED = 16, 64
@@ -52,7 +52,7 @@ class GaussHermite(AbstractRule):
     and 5 a spherical-radial rule around it. On a torus they fold all periods into one, so that any number of modes is
     summed.
     `stats["order_change"]` is the worst relative change of e^{−cu/ε} between the orders of the rule taken (0 where
-    rounding hides it); above 1e-3 the result is `RESULTS.under_resolved`. (A kink 4 widths or more off the minimiser
+    rounding hides it); above 3e-4 the result is `RESULTS.under_resolved`. (A kink 4 widths or more off the minimiser
     is seen by neither order; it moves u by up to 1e-5 ε/c.) ε = 0 is the lowest minimiser, by Newton's method and,
     for kinks, by compass search.
 

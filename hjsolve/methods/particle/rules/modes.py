@@ -23,6 +23,9 @@ _ROUNDS = 24
 _KEPT = {2: 12, 3: 12, 4: 16, 5: 32}
 _NEGLIGIBLE = 42.0
 """−log of the largest relative weight that may be left out: e^−42 = 6e-19."""
+_SCANS = 48
+_ON_A_LINE = 257
+_ROUNDING = 1e-12
 _PRIMES = (2.0, 3.0, 5.0, 7.0, 11.0)
 _SAME = 1.0
 """Two minima within this many standard deviations are one."""
@@ -103,7 +106,9 @@ def find_modes(problem: Problem, t: Scalar, starts: Starts, x: Points, which: Ar
     Newton's method starts six at a time. First come the minimisers of E with g replaced by its tangent at a node,
     x − 2ct∇g, those of lowest energy that lie apart: they hit the modes of data that are locally linear, however
     narrow. Then come the local minima of E on the grid, lowest first, as long as one of them may lead to a minimum
-    within 42ε/c of the lowest found: E is taken to fall by half its largest step to a neighbour on each axis.
+    within 42ε/c of the lowest found: E is taken to fall by half its largest step to a neighbour on each axis. Where
+    the grid is coarse, for d > 2, minima on the lines through the lowest one follow, until none is lower, and then
+    those on lines through the others.
     """
     problem, t, x = frozen((problem, t, x))
     c, epsilon = parameters(problem)
@@ -123,27 +128,64 @@ def find_modes(problem: Problem, t: Scalar, starts: Starts, x: Points, which: Ar
     def promising(left: Array, modes: Modes) -> Array:
         return left - dips <= modes.energy[:, :1] + level
 
-    def unfinished(carry: tuple[Array, Modes, Array]) -> Array:
-        left, modes, count = carry
+    def on_grid(left: Array, modes: Modes, count: Array) -> Array:
         return (count < 2) | (jnp.any(promising(left, modes)) & (count < _ROUNDS))
 
-    def search(carry: tuple[Array, Modes, Array]) -> tuple[Array, Modes, Array]:
-        left, modes, count = carry
+    def unfinished(carry: tuple[Array, Modes, Array, Array]) -> Array:
+        left, modes, count, k = carry
+        through = (k < _KEPT[d]) & jnp.any(modes.active[:, jnp.minimum(k, _KEPT[d] - 1)]) & (d > 2)
+        return on_grid(left, modes, count) | (through & (count < _ROUNDS + _SCANS))
+
+    def search(carry: tuple[Array, Modes, Array, Array]) -> tuple[Array, Modes, Array, Array]:
+        left, modes, count, k = carry
 
         def from_grid() -> tuple[Array, Array]:
             index, found = lowest_entries(left, promising(left, modes), _A_ROUND)
             index = jnp.where(found, index, index[:, :1])
             return starts.y[which[:, None], index], left.at[jnp.arange(m)[:, None], index].set(jnp.inf)
 
-        aims, rest = jax.lax.cond(count == 0, lambda: (tangents, left), from_grid)
-        return rest, _joined(problem, t, x, modes, aims), count + 1
+        def from_lines() -> tuple[Array, Array]:
+            return _from_lines(problem, t, starts, x, which, modes.y[:, k]), left
 
-    left, modes, _ = jax.lax.while_loop(unfinished, search, (left, _no_modes(m, d, x.dtype), jnp.zeros((), int)))
+        gridded = on_grid(left, modes, count)
+        choice = jnp.where(count == 0, 0, jnp.where(gridded, 1, 2 if d > 2 else 1))
+        sources = [lambda: (tangents, left), from_grid, *([from_lines] if d > 2 else [])]
+        aims, rest = jax.lax.switch(choice, sources)
+        new = _joined(problem, t, x, modes, aims)
+        lower = jnp.any(new.energy[:, 0] < modes.energy[:, 0] - _ROUNDING * jnp.abs(modes.energy[:, 0]))
+        return rest, new, count + 1, jnp.where(gridded | lower, 0, k + 1)
+
+    zero = jnp.zeros((), int)
+    left, modes, *_ = jax.lax.while_loop(unfinished, search, (left, _no_modes(m, d, x.dtype), zero, zero))
     modes = eqx.tree_at(
         lambda f: f.complete, modes, modes.complete & ~jnp.any(promising(left, modes), axis=1) & starts.resolved[which]
     )
     found: Modes = frozen(modes)
     return found
+
+
+def _from_lines(
+    problem: Problem, t: Scalar, starts: Starts, x: Points, which: Array, through: Points
+) -> Float[Array, "m k d"]:
+    """The lowest minimum of E, other than the middle, on each line `through` a point along an axis, across the grid."""
+    c, _ = parameters(problem)
+    g = jax.vmap(data(problem))
+    m, d = x.shape
+    low, high = jnp.min(starts.y, axis=1)[which], jnp.max(starts.y, axis=1)[which]
+    share = jnp.linspace(-1.0, 1.0, _ON_A_LINE) ** 3  # dense near the middle, where the next well may be
+    middle = jnp.arange(1, _ON_A_LINE - 1) == _ON_A_LINE // 2
+
+    def along(axis: Array) -> Points:
+        span = jnp.where(share < 0, (through - low)[:, axis, None], (high - through)[:, axis, None])
+        moves = share * jnp.maximum(span, 0.0)
+        places = through[:, None, :] + moves[:, :, None] * (jnp.arange(d) == axis)
+        energy = g(places.reshape(-1, d)).reshape(m, -1) + jnp.sum((x[:, None] - places) ** 2, axis=2) / (4 * c * t)
+        dips = (energy[:, 1:-1] <= energy[:, :-2]) & (energy[:, 1:-1] <= energy[:, 2:]) & ~middle
+        best = jnp.argmin(jnp.where(dips, energy[:, 1:-1], jnp.inf), axis=1) + 1
+        return jnp.take_along_axis(places, best[:, None, None], axis=1)[:, 0]
+
+    # the first one repeated: as many as the other starts
+    return jnp.swapaxes(jax.lax.map(along, jnp.arange(_A_ROUND) % d), 0, 1)
 
 
 def _no_modes(m: int, d: int, dtype: Any) -> Modes:

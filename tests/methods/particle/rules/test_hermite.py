@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.special import ive
+from scipy.special import ive, logsumexp
 
 import hjsolve as hj
 
@@ -94,7 +94,7 @@ def test_kinks_along_the_axes(epsilon: float) -> None:
     change = np.asarray(solution.stats["order_change"])
     # a kink 4 or 5 widths off the minimiser is seen by neither order: e^{−4.8²/2} = 1e-5
     assert (np.abs(solution.u - parts[0] - parts[1]).max(1) <= epsilon * (2 * change + 1e-5) + 1e-12).all()
-    assert (solution.result == hj.RESULTS.successful) == (change.max() <= 1e-3)
+    assert (solution.result == hj.RESULTS.successful) == (change.max() <= 3e-4)
 
 
 def line_of_waves(x: np.ndarray, t: float, epsilon: float) -> np.ndarray:
@@ -119,7 +119,30 @@ def test_many_modes(domain) -> None:
             if all(domain.periodic) or t < 1:
                 assert error < 1e-9
                 assert change <= 1e-3
-        assert (solution.result == hj.RESULTS.successful) == (float(solution.stats["order_change"].max()) <= 1e-3)
+        assert (solution.result == hj.RESULTS.successful) == (float(solution.stats["order_change"].max()) <= 3e-4)
+
+
+def tilted_wells(x):
+    return jnp.sum((x**2 - 1) ** 2 / 4 + 0.1 * x)
+
+
+def tilted_well(x: float, t: float, epsilon: float) -> float:
+    """The factor of one axis, by a sum over 120001 nodes."""
+    y = np.linspace(-6, 6, 120_001)
+    scores = -((y**2 - 1) ** 2 / 4 + 0.1 * y + (x - y) ** 2 / (4 * t)) / epsilon
+    return -epsilon * (logsumexp(scores) + np.log(y[1] - y[0]) - 0.5 * np.log(4 * np.pi * epsilon * t))
+
+
+def test_the_lowest_of_sixteen_wells_on_a_coarse_grid_of_starts() -> None:
+    """In 4-D the grid has nine nodes an axis; at this point it showed a well that is 9 ε/c too high."""
+    x = np.array([[0.6265404784, 0.8255111546, 0.2132715516, 0.4589931220], [-0.3, 0.9, 0.4, -0.8]])
+    for t, epsilon in ((1.0, 1e-3), (1000.0, 1e-2)):
+        wells = hj.Problem(
+            hj.hamiltonians.Quadratic(), epsilon, hj.initials.Custom(tilted_wells), hj.Box([-2.0] * 4, [2.0] * 4), t
+        )
+        solution = hj.solve(wells, hj.methods.particle.HopfCole(), [t], points=x)
+        expected = [sum(tilted_well(a, t, epsilon) for a in row) for row in x]
+        np.testing.assert_allclose(solution.u[0], expected, rtol=0, atol=1e-7)
 
 
 def test_without_viscosity() -> None:
