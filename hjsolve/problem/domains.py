@@ -66,12 +66,9 @@ class Box(AbstractDomain):
     ):
         self.lower, self.upper = _bounds(lower, upper)
         d = len(self.lower)
-        flags = (False,) * d if periodic is None else periodic
-        if not isinstance(flags, Sequence | np.ndarray) or isinstance(flags, str):
-            raise TypeError(
-                f"`periodic` must be one flag per axis ({d}); got {periodic!r}. Use Torus for all-periodic."
-            )
-        self.periodic = tuple(bool(flag) for flag in flags)
+        if periodic is not None and np.ndim(periodic) == 0:
+            raise TypeError(f"`periodic` must be a list of {d} flags; got {periodic!r}. Use Torus for all-periodic.")
+        self.periodic = (False,) * d if periodic is None else tuple(bool(flag) for flag in periodic)
         require(
             len(self.periodic) == d,
             f"`periodic` must have one entry per axis ({d}); got {len(self.periodic)}. Use Torus for all-periodic.",
