@@ -138,7 +138,8 @@ def test_wells_nearer_than_the_reach_of_steep_data() -> None:
     x, y = np.random.default_rng(1).uniform(-1, 1, size=(40, 2)), np.linspace(-4, 4, 80_001)
     for t in (10.0, 1000.0):
         one = (y**2 - 1) ** 2 / 4 + 0.1 * y + (x[..., None] - y) ** 2 / (4 * t)
-        solution = solve(H.Quadratic(), hj.initials.Custom(wells), x, t=t)
+        p = hj.Problem(H.Quadratic(), 0.0, hj.initials.Custom(wells), hj.Box([-2.0] * 2, [2.0] * 2), t)
+        solution = hj.solve(p, HopfLax(), [t], points=x)
         np.testing.assert_allclose(solution.u[0], one.min(2).sum(1), rtol=0, atol=1e-8)  # of the sampling
 
 
