@@ -1,65 +1,157 @@
-"""One-sided first derivatives and central derivatives on uniform grids.
+"""One-sided first derivatives and central derivatives on uniform grids, along any axis.
 
-Every function works along the leading axis of an array padded with `width` ghost values on both sides, and returns
-values at the unpadded nodes.
+`padded` has `width` ghost values on both sides of `axis`; results are at the unpadded nodes. The high-order pairs are
+a first-order difference plus a correction made of second differences, e_j = (u_{j+1} − 2u_j + u_{j−1})/Δx: these are
+shared by both sides, and they are what smoothness is measured by, so that nothing cancels between large slopes.
 """
 
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..typing import Array, Scalar, Values
 
-_SECOND = {2: (1.0, -2.0, 1.0), 4: (-1 / 12, 4 / 3, -5 / 2, 4 / 3, -1 / 12), 6: (1 / 90, -3 / 20, 3 / 2, -49 / 18)}
-_FIRST_SIXTH = (3 / 4, -3 / 20, 1 / 60)
+_SECOND = {2: (-2.0, 1.0), 4: (-5 / 2, 4 / 3, -1 / 12), 6: (-49 / 18, 3 / 2, -3 / 20, 1 / 90)}
+_FIRST = {2: (1 / 2,), 4: (2 / 3, -1 / 12), 6: (3 / 4, -3 / 20, 1 / 60)}
+_SMALL = 1e-6
+"""Of the squared slope: what a smoothness indicator is not told from."""
 
 
-def upwind1(padded: Values, spacing: Scalar) -> tuple[Values, Values]:
+def upwind1(padded: Values, spacing: Scalar, axis: int = 0) -> tuple[Values, Values]:
     """First-order differences (p⁻, p⁺); width 1."""
-    slopes = (padded[1:] - padded[:-1]) / spacing
-    return slopes[:-1], slopes[1:]
+    return _pair(padded, spacing, axis, 1, lambda slope: jnp.zeros_like(slope))
 
 
-def weno5(padded: Values, spacing: Scalar) -> tuple[Values, Values]:
+def eno2(padded: Values, spacing: Scalar, axis: int = 0) -> tuple[Values, Values]:
+    """Second-order essentially non-oscillatory derivatives (p⁻, p⁺); width 2.
+
+    Source: Osher & Shu 1991, doi:10.1137/0728049.
+    """
+    return _pair(padded, spacing, axis, 2, lambda slope, e1, e2: _smaller(e1, e2) / 2)
+
+
+def eno3(padded: Values, spacing: Scalar, axis: int = 0) -> tuple[Values, Values]:
+    """Third-order essentially non-oscillatory derivatives (p⁻, p⁺); width 3. doi:10.1137/0728049."""
+
+    def correction(slope: Array, e1: Array, e2: Array, e3: Array, e4: Array) -> Array:
+        # the parabola of the smaller second difference, then the cubic of the smaller third one
+        left = e2 / 2 + _smaller(e2 - e1, e3 - e2) / 3
+        right = e3 / 2 - _smaller(e3 - e2, e4 - e3) / 6
+        return jnp.where(jnp.abs(e2) < jnp.abs(e3), left, right)
+
+    return _pair(padded, spacing, axis, 3, correction)
+
+
+def weno3(padded: Values, spacing: Scalar, axis: int = 0) -> tuple[Values, Values]:
+    """Third-order weighted essentially non-oscillatory derivatives (p⁻, p⁺); width 2.
+
+    Source: Jiang & Peng 2000, doi:10.1137/S106482759732455X.
+    """
+
+    def correction(slope: Array, e1: Array, e2: Array) -> Array:
+        small = _SMALL * (slope**2 + e1**2 + e2**2) + _floor(slope)
+        ratio = (e1**2 + small) / (e2**2 + small)
+        upwind = 1 / (1 + 2 * ratio**2)  # 1/3 where both parabolas are as smooth
+        return (e2 + upwind * (e1 - e2)) / 2
+
+    return _pair(padded, spacing, axis, 2, correction)
+
+
+def weno5(padded: Values, spacing: Scalar, axis: int = 0) -> tuple[Values, Values]:
     """Fifth-order weighted essentially non-oscillatory derivatives (p⁻, p⁺); width 3.
 
     Source: Jiang & Peng 2000, doi:10.1137/S106482759732455X.
     """
-    n = padded.shape[0] - 6
-    slopes = (padded[1:] - padded[:-1]) / spacing
-    v = [slopes[k : k + n] for k in range(6)]
-    return _weno5(v[0], v[1], v[2], v[3], v[4]), _weno5(v[5], v[4], v[3], v[2], v[1])
+
+    def weighted(s: tuple[Array, ...], small: Array) -> tuple[Array, ...]:
+        unit = 1 / (s[0] + s[1] + s[2] + 3 * small)  # powers of what is of order one neither overflow nor vanish
+        b1, b2, b3 = ((part + small) * unit for part in s)
+        return 0.1 * (b2 * b3) ** 2, 0.6 * (b1 * b3) ** 2, 0.3 * (b1 * b2) ** 2
+
+    return _pair(padded, spacing, axis, 3, _three_stencils(weighted))
 
 
-def _weno5(v1: Array, v2: Array, v3: Array, v4: Array, v5: Array) -> Array:
-    """The weighted combination of three third-order stencils, v1 the most upwind slope."""
-    s1 = 13 / 12 * (v1 - 2 * v2 + v3) ** 2 + 0.25 * (v1 - 4 * v2 + 3 * v3) ** 2
-    s2 = 13 / 12 * (v2 - 2 * v3 + v4) ** 2 + 0.25 * (v2 - v4) ** 2
-    s3 = 13 / 12 * (v3 - 2 * v4 + v5) ** 2 + 0.25 * (3 * v3 - 4 * v4 + v5) ** 2
-    # relative to the slopes, so that the weights do not depend on the unit of u; the floor keeps u = const finite
-    largest = jnp.maximum(jnp.maximum(jnp.maximum(v1**2, v2**2), jnp.maximum(v3**2, v4**2)), v5**2)
-    delta = 1e-6 * largest + jnp.finfo(v1.dtype).tiny ** 0.25
-    a1, a2, a3 = 0.1 / (s1 + delta) ** 2, 0.6 / (s2 + delta) ** 2, 0.3 / (s3 + delta) ** 2
-    q1 = v1 / 3 - 7 / 6 * v2 + 11 / 6 * v3
-    q2 = -v2 / 6 + 5 / 6 * v3 + v4 / 3
-    q3 = v3 / 3 + 5 / 6 * v4 - v5 / 6
-    return (a1 * q1 + a2 * q2 + a3 * q3) / (a1 + a2 + a3)
+def wenoz(padded: Values, spacing: Scalar, axis: int = 0) -> tuple[Values, Values]:
+    """WENO-Z derivatives (p⁻, p⁺), fifth order also where u'' or u''' vanishes; width 3.
+
+    Source: Borges, Carmona, Costa & Don 2008, doi:10.1016/j.jcp.2007.11.038.
+    """
+
+    def weighted(s: tuple[Array, ...], small: Array) -> tuple[Array, ...]:
+        spread = jnp.abs(s[0] - s[2])
+        return tuple(d * (1 + (spread / (part + small)) ** 2) for d, part in zip((0.1, 0.6, 0.3), s, strict=True))
+
+    return _pair(padded, spacing, axis, 3, _three_stencils(weighted))
 
 
-def second_derivative(padded: Values, spacing: Scalar, *, order: int) -> Values:
+def second_derivative(padded: Values, spacing: Scalar, *, order: int, axis: int = 0) -> Values:
     """Central second derivative of order 2, 4 or 6; width order/2."""
     half = order // 2
-    coefficients = _SECOND[order]
-    n = padded.shape[0] - 2 * half
-    total = coefficients[half] * padded[half : half + n]
-    for k in range(1, half + 1):
-        pair = padded[half - k : half - k + n] + padded[half + k : half + k + n]
-        total = total + coefficients[half - k] * pair
+    middle, *outer = _SECOND[order]
+    n = padded.shape[axis] - 2 * half
+    total = middle * _part(padded, axis, half, n)
+    for k, coefficient in enumerate(outer, start=1):
+        total = total + coefficient * (_part(padded, axis, half - k, n) + _part(padded, axis, half + k, n))
     return total / spacing**2
 
 
-def first_derivative(padded: Values, spacing: Scalar) -> Values:
-    """Central first derivative of order 6; width 3."""
-    n = padded.shape[0] - 6
-    total = jnp.zeros_like(padded[3 : 3 + n])
-    for k, coefficient in enumerate(_FIRST_SIXTH, start=1):
-        total = total + coefficient * (padded[3 + k : 3 + k + n] - padded[3 - k : 3 - k + n])
-    return total / spacing
+def first_derivative(padded: Values, spacing: Scalar, *, order: int = 6, axis: int = 0) -> Values:
+    """Central first derivative of order 2, 4 or 6; width order/2."""
+    half = order // 2
+    n = padded.shape[axis] - 2 * half
+    pairs = [
+        coefficient * (_part(padded, axis, half + k, n) - _part(padded, axis, half - k, n))
+        for k, coefficient in enumerate(_FIRST[order], start=1)
+    ]
+    return sum(pairs[1:], start=pairs[0]) / spacing
+
+
+def _pair(
+    padded: Values, spacing: Scalar, axis: int, width: int, correction: Callable[..., Array]
+) -> tuple[Values, Values]:
+    """p⁻ = D⁻ + f(D⁻, e_{i−w+1}, ..., e_{i+w−2}) and its mirror image p⁺ = D⁺ − f(D⁺, e_{i+w−1}, ..., e_{i−w+2})."""
+    n = padded.shape[axis] - 2 * width
+    slopes = _difference(padded, axis) * (1 / spacing)  # one division
+    minus, plus = (_part(slopes, axis, width - 1 + k, n) for k in (0, 1))
+    bends = _difference(slopes, axis)
+    reach = range(1 - width, width - 1)
+    near = {k: _part(bends, axis, width - 1 + k, n) for k in range(1 - width, width)} if width > 1 else {}
+    return minus + correction(minus, *(near[k] for k in reach)), plus - correction(plus, *(near[-k] for k in reach))
+
+
+def _three_stencils(weighted: Callable[[tuple[Array, ...], Array], tuple[Array, ...]]) -> Callable[..., Array]:
+    """The mean of three cubic corrections by `weighted(smoothness of each, a small amount of it)`, not normalised."""
+
+    def correction(slope: Array, e1: Array, e2: Array, e3: Array, e4: Array) -> Array:
+        smoothness = (
+            13 / 12 * (e2 - e1) ** 2 + 0.25 * (3 * e2 - e1) ** 2,
+            13 / 12 * (e3 - e2) ** 2 + 0.25 * (e2 + e3) ** 2,
+            13 / 12 * (e4 - e3) ** 2 + 0.25 * (3 * e3 - e4) ** 2,
+        )
+        # relative to the slopes, so that the weights do not depend on the unit of u
+        small = _SMALL * (slope**2 + e1**2 + e2**2 + e3**2 + e4**2) + _floor(slope)
+        a1, a2, a3 = weighted(smoothness, small)
+        total = a1 * (5 * e2 - 2 * e1) + a2 * (e2 + 2 * e3) + a3 * (4 * e3 - e4)
+        return total / (6 * (a1 + a2 + a3))
+
+    return correction
+
+
+def _smaller(a: Array, b: Array) -> Array:
+    return jnp.where(jnp.abs(a) < jnp.abs(b), a, b)
+
+
+def _floor(like: Array) -> float:
+    """Of squares, so that constant u divides by no zero."""
+    return float(np.finfo(like.dtype).tiny) ** 0.9
+
+
+def _difference(values: Values, axis: int) -> Values:
+    n = values.shape[axis] - 1
+    return _part(values, axis, 1, n) - _part(values, axis, 0, n)
+
+
+def _part(values: Values, axis: int, start: int, length: int) -> Values:
+    return jax.lax.slice_in_dim(values, start, start + length, axis=axis)

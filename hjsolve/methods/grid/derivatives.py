@@ -9,7 +9,7 @@ from ...typing import Scalar, Values
 
 
 class AbstractDerivative(eqx.Module):
-    """A pair of one-sided first derivatives (p⁻, p⁺) along the leading axis."""
+    """A pair of one-sided first derivatives (p⁻, p⁺) along one axis."""
 
     width: eqx.AbstractClassVar[int]
     """Ghost values needed on each side."""
@@ -17,7 +17,7 @@ class AbstractDerivative(eqx.Module):
     """The order of accuracy where u is smooth."""
 
     @abc.abstractmethod
-    def __call__(self, padded: Values, spacing: Scalar) -> tuple[Values, Values]:
+    def __call__(self, padded: Values, spacing: Scalar, axis: int) -> tuple[Values, Values]:
         """(p⁻, p⁺) at the unpadded nodes."""
 
 
@@ -27,9 +27,42 @@ class Upwind(AbstractDerivative):
     width = 1
     order = 1
 
-    def __call__(self, padded: Values, spacing: Scalar) -> tuple[Values, Values]:
+    def __call__(self, padded: Values, spacing: Scalar, axis: int) -> tuple[Values, Values]:
         """Backward and forward difference."""
-        return stencil.upwind1(padded, spacing)
+        return stencil.upwind1(padded, spacing, axis)
+
+
+class ENO2(AbstractDerivative):
+    """Second-order ENO: of two parabolas the less bent. doi:10.1137/0728049."""
+
+    width = 2
+    order = 2
+
+    def __call__(self, padded: Values, spacing: Scalar, axis: int) -> tuple[Values, Values]:
+        """Left- and right-biased ENO2 derivatives."""
+        return stencil.eno2(padded, spacing, axis)
+
+
+class ENO3(AbstractDerivative):
+    """Third-order ENO: the less bent parabola, made a cubic by the smaller third difference. doi:10.1137/0728049."""
+
+    width = 3
+    order = 3
+
+    def __call__(self, padded: Values, spacing: Scalar, axis: int) -> tuple[Values, Values]:
+        """Left- and right-biased ENO3 derivatives."""
+        return stencil.eno3(padded, spacing, axis)
+
+
+class WENO3(AbstractDerivative):
+    """Third-order WENO on the stencil of ENO2; second order where u'' vanishes. doi:10.1137/S106482759732455X."""
+
+    width = 2
+    order = 3
+
+    def __call__(self, padded: Values, spacing: Scalar, axis: int) -> tuple[Values, Values]:
+        """Left- and right-biased WENO3 derivatives."""
+        return stencil.weno3(padded, spacing, axis)
 
 
 class WENO5(AbstractDerivative):
@@ -38,6 +71,17 @@ class WENO5(AbstractDerivative):
     width = 3
     order = 5
 
-    def __call__(self, padded: Values, spacing: Scalar) -> tuple[Values, Values]:
+    def __call__(self, padded: Values, spacing: Scalar, axis: int) -> tuple[Values, Values]:
         """Left- and right-biased WENO5 derivatives."""
-        return stencil.weno5(padded, spacing)
+        return stencil.weno5(padded, spacing, axis)
+
+
+class WENOZ(AbstractDerivative):
+    """Fifth-order WENO-Z: as WENO5, with smaller errors where u'' vanishes. doi:10.1016/j.jcp.2007.11.038."""
+
+    width = 3
+    order = 5
+
+    def __call__(self, padded: Values, spacing: Scalar, axis: int) -> tuple[Values, Values]:
+        """Left- and right-biased WENO-Z derivatives."""
+        return stencil.wenoz(padded, spacing, axis)

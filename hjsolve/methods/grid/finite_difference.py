@@ -1,6 +1,7 @@
 """Finite differences: one-sided derivatives, a numerical Hamiltonian, central viscosity, an explicit stepper."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from ...checks import as_array, check_range, concrete, counts, require
@@ -8,7 +9,8 @@ from ...kernels.propagator import normaliser, propagate
 from ...problem import Problem
 from ...problem.hopf_cole import check_periodic_data, parameters, require_hopf_cole, solved_by_propagator
 from ...problem.initials import Atoms
-from ...problem.viscosities import Numerical
+from ...problem.hamiltonians.base import each
+from ...problem.viscosities import Constant, Numerical
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Points, PRNGKeyArray, Scalar, Values, Vectors
 from ..base import AbstractEvolution, Evaluation
@@ -145,8 +147,14 @@ class FiniteDifference(AbstractEvolution):
         def rate(t: Scalar, u: Values) -> Values:
             p_minus, p_plus = self._one_sided(mesh, u)
             transport = self.flux(problem.hamiltonian, t, x, p_minus, p_plus)
-            p = (p_minus + p_plus) / 2
-            return problem.viscosity.contract(t, x, p, GridHessian(mesh, u, order)) - transport
+            p = each(lambda minus, plus: (minus + plus) / 2, p_minus, p_plus)
+
+            def viscous() -> Values:
+                return problem.viscosity.contract(t, x, p, GridHessian(mesh, u, order))
+
+            if isinstance(problem.viscosity, Constant):
+                return jax.lax.cond(problem.viscosity.epsilon > 0, viscous, lambda: jnp.zeros_like(u)) - transport
+            return viscous() - transport
 
         new = self.stepper(rate, t, dt, state)
         finite = jnp.isfinite(jnp.sum(new))
@@ -185,15 +193,14 @@ class FiniteDifference(AbstractEvolution):
         spacing = mesh.spacing
         pairs = []
         for axis in range(u.ndim):
-            minus, plus = self.derivative(mesh.padded(u, axis, self.derivative.width), spacing[axis])
-            pairs.append((jnp.moveaxis(minus, 0, axis), jnp.moveaxis(plus, 0, axis)))
+            pairs.append(self.derivative(mesh.padded(u, axis, self.derivative.width), spacing[axis], axis))
         return jnp.stack([m for m, _ in pairs]), jnp.stack([p for _, p in pairs])
 
     def _rates(self, problem: Problem, t: Scalar, u: Values) -> Values:
         """Σ_i(α_i/(C_a Δx_i) + kε/(C_d Δx_i²)) at every node, from the range of the first-order differences."""
         mesh, d = self.mesh(problem), u.ndim
         spacing = mesh.spacing
-        slopes = [jnp.diff(mesh.padded(u, axis, 1), axis=0) / spacing[axis] for axis in range(d)]
+        slopes = [jnp.diff(mesh.padded(u, axis, 1), axis=axis) / spacing[axis] for axis in range(d)]
         column = (d,) + (1,) * d
         lowest = jnp.broadcast_to(jnp.stack([jnp.min(s) for s in slopes]).reshape(column), (d, *u.shape))
         highest = jnp.broadcast_to(jnp.stack([jnp.max(s) for s in slopes]).reshape(column), (d, *u.shape))

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from ...problem.hamiltonians import AbstractHamiltonian
+from ...problem.hamiltonians.base import each
 from ...typing import Scalar, Values, Vectors
 
 
@@ -31,14 +32,12 @@ class LocalLaxFriedrichs(AbstractFlux):
     ) -> Values:
         """The local Lax-Friedrichs Hamiltonian."""
         d = p_minus.shape[0]
-        lo, hi = jnp.minimum(p_minus, p_plus), jnp.maximum(p_minus, p_plus)
-        numerical = hamiltonian(t, x, (p_minus + p_plus) / 2)
-        grid = tuple(range(1, lo.ndim))
-        lowest = jnp.broadcast_to(jnp.min(lo, axis=grid, keepdims=True), lo.shape)
-        highest = jnp.broadcast_to(jnp.max(hi, axis=grid, keepdims=True), hi.shape)
+        lo, hi = each(jnp.minimum, p_minus, p_plus), each(jnp.maximum, p_minus, p_plus)
+        numerical = hamiltonian(t, x, each(lambda minus, plus: (minus + plus) / 2, p_minus, p_plus))
+        lowest = [jnp.broadcast_to(jnp.min(lo[i]), lo[i].shape) for i in range(d)]
+        highest = [jnp.broadcast_to(jnp.max(hi[i]), hi[i].shape) for i in range(d)]
         for i in range(d):
-            own = (jnp.arange(d) == i).reshape((d,) + (1,) * (lo.ndim - 1))
-            box = (jnp.where(own, lo, lowest), jnp.where(own, hi, highest)) if d > 1 else (lo, hi)
+            box = (jnp.stack([own[k] if k == i else rest[k] for k in range(d)]) for own, rest in ((lo, lowest), (hi, highest)))
             speed = hamiltonian.speed_bound(t, x, *box)[i]
             numerical = numerical - speed * (p_plus[i] - p_minus[i]) / 2
         return numerical

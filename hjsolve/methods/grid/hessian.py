@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
-
 from ...kernels import stencil
 from ...typing import Values
 from .mesh import Mesh
@@ -21,7 +19,6 @@ class GridHessian(NamedTuple):
         spacing = self.mesh.spacing
         if i == j:
             padded = self.mesh.padded(self.u, i, self.order // 2)
-            return jnp.moveaxis(stencil.second_derivative(padded, spacing[i], order=self.order), 0, i)
-        inner = stencil.first_derivative(self.mesh.padded(self.u, i, 3), spacing[i])
-        first = jnp.moveaxis(inner, 0, i)
-        return jnp.moveaxis(stencil.first_derivative(self.mesh.padded(first, j, 3), spacing[j]), 0, j)
+            return stencil.second_derivative(padded, spacing[i], order=self.order, axis=i)
+        first = stencil.first_derivative(self.mesh.padded(self.u, i, 3), spacing[i], axis=i)
+        return stencil.first_derivative(self.mesh.padded(first, j, 3), spacing[j], axis=j)

@@ -1,6 +1,7 @@
 """The uniform grid on a domain: nodes, spacing, and values continued beyond the faces."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from ...kernels.interpolate import interpolate
@@ -37,15 +38,22 @@ class Mesh(eqx.Module):
         return self.coordinates.reshape(len(self.cells), -1).T
 
     def padded(self, values: Values, axis: int, width: int) -> Values:
-        """`values` `[n_1, ..., n_d]` with `axis` brought to the front and `width` ghosts on both of its ends."""
-        v = jnp.moveaxis(values, axis, 0)
+        """`values` `[n_1, ..., n_d]` with `width` ghosts on both ends of `axis`.
+
+        Kept in memory as they are: stencils read every value several times, and fused into them the joining of ghosts
+        would be done as often.
+        """
+        n = values.shape[axis]
         if self.domain.periodic[axis]:
-            return jnp.concatenate([v[-width:], v, v[:width]])
-        lower, upper = self.domain.boundary[axis]
-        spacing = self.spacing[axis]
-        before = lower.ghosts(v[: width + 1], spacing, width)[::-1]
-        after = upper.ghosts(v[::-1][: width + 1], spacing, width)
-        return jnp.concatenate([before, v, after])
+            before, after = (jax.lax.slice_in_dim(values, k, k + width, axis=axis) for k in (n - width, 0))
+        else:
+            lower, upper = self.domain.boundary[axis]
+            spacing = self.spacing[axis]
+            near = jnp.moveaxis(jax.lax.slice_in_dim(values, 0, width + 1, axis=axis), axis, 0)
+            far = jnp.moveaxis(jax.lax.slice_in_dim(values, n - width - 1, n, axis=axis), axis, 0)
+            before = jnp.moveaxis(lower.ghosts(near, spacing, width)[::-1], 0, axis)
+            after = jnp.moveaxis(upper.ghosts(far[::-1], spacing, width), 0, axis)
+        return jax.lax.optimization_barrier(jnp.concatenate([before, values, after], axis=axis))
 
     def at(self, values: Values, points: Points) -> Float[Array, "m ..."]:
         """Quintic interpolation of `values` `[n_1, ..., n_d, ...]` at `points` `[m, d]`."""

@@ -1,6 +1,7 @@
 """What a Hamiltonian is: H(t, x, p), a bound on its characteristic speeds, and for convex ones the Lagrangian."""
 
 import abc
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import equinox as eqx
@@ -8,6 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from ...typing import Scalar, Values, Vectors
+
+_FEW = 6
+"""Components that are worked on one by one."""
 
 
 class AbstractHamiltonian(eqx.Module):
@@ -88,11 +92,41 @@ def as_column(vector: Values, like: Vectors) -> Vectors:
     return jnp.asarray(vector).reshape((-1,) + (1,) * (like.ndim - 1))
 
 
+def each(function: Callable[..., Values], *vectors: Vectors) -> Vectors:
+    """`function` of the components of `[d, ...]` arrays, elementwise, one component after the other where d is small.
+
+    A stack of components is then only ever read by component, so that compiled code never builds it: on a grid in the
+    plane that is twice as fast as arithmetic with whole stacks.
+    """
+    d = vectors[0].shape[0]
+    if d > _FEW:
+        return function(*vectors)
+    return jnp.stack([function(*(v[i] for v in vectors)) for i in range(d)])
+
+
+def total(function: Callable[..., Values], *vectors: Vectors) -> Values:
+    """Σ_i function(components i), with `function` elementwise."""
+    d = vectors[0].shape[0]
+    if d > _FEW:
+        return jnp.sum(function(*vectors), axis=0)
+    terms = [function(*(v[i] for v in vectors)) for i in range(d)]
+    return sum(terms[1:], start=terms[0])
+
+
+def squared_length(p: Vectors) -> Values:
+    """|p|²."""
+    return total(jnp.square, p)
+
+
 def largest_magnitude(p_lo: Vectors, p_hi: Vectors) -> Vectors:
     """max |p_i| over the interval [p_lo, p_hi]."""
-    return jnp.maximum(jnp.abs(p_lo), jnp.abs(p_hi))
+    return each(lambda low, high: jnp.maximum(jnp.abs(low), jnp.abs(high)), p_lo, p_hi)
 
 
 def smallest_magnitude(p_lo: Vectors, p_hi: Vectors) -> Vectors:
     """min |p_i| over the interval [p_lo, p_hi]: zero where it contains zero."""
-    return jnp.where(p_lo * p_hi <= 0, 0.0, jnp.minimum(jnp.abs(p_lo), jnp.abs(p_hi)))
+
+    def smallest(low: Values, high: Values) -> Values:
+        return jnp.where(low * high <= 0, 0.0, jnp.minimum(jnp.abs(low), jnp.abs(high)))
+
+    return each(smallest, p_lo, p_hi)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from ...checks import require
 from ...typing import Scalar, Values, Vectors
-from .base import AbstractHamiltonian
+from .base import AbstractHamiltonian, each, total
 
 
 class WithDrift(AbstractHamiltonian):
@@ -21,15 +21,16 @@ class WithDrift(AbstractHamiltonian):
 
     def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:
         """H(t, x, p) + b·p."""
-        return self.hamiltonian(t, x, p) + jnp.sum(self._field(t, x) * p, axis=0)
+        return self.hamiltonian(t, x, p) + total(jnp.multiply, self._field(t, x), p)
 
     def velocity(self, t: Scalar, x: Vectors, p: Vectors) -> Vectors:
         """∂H/∂p + b."""
-        return self.hamiltonian.velocity(t, x, p) + self._field(t, x)
+        return each(jnp.add, self.hamiltonian.velocity(t, x, p), self._field(t, x))
 
     def speed_bound(self, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vectors) -> Vectors:
         """The bound of H plus |b_i|."""
-        return self.hamiltonian.speed_bound(t, x, p_lo, p_hi) + jnp.abs(self._field(t, x))
+        bound = self.hamiltonian.speed_bound(t, x, p_lo, p_hi)
+        return each(lambda own, drift: own + jnp.abs(drift), bound, self._field(t, x))
 
     def _field(self, t: Scalar, x: Vectors) -> Vectors:
         b = jnp.asarray(self.drift(t, x))

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from ...checks import check_range, number
 from ...typing import Array, ArrayLike, Scalar, Values, Vectors
-from .base import AbstractConvexHamiltonian, largest_magnitude, smallest_magnitude
+from .base import AbstractConvexHamiltonian, each, largest_magnitude, smallest_magnitude, squared_length
 
 
 class Eikonal(AbstractConvexHamiltonian):
@@ -18,31 +18,36 @@ class Eikonal(AbstractConvexHamiltonian):
 
     def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:
         """s|p|, with zero derivative at p = 0."""
-        squared = jnp.sum(p * p, axis=0)
+        squared = squared_length(p)
         moving = squared > 0
         return self.speed * jnp.where(moving, jnp.sqrt(jnp.where(moving, squared, 1.0)), 0.0)
 
     def velocity(self, t: Scalar, x: Vectors, p: Vectors) -> Vectors:
         """s p/|p|, and 0 (the minimal element of the subdifferential) at p = 0."""
-        squared = jnp.sum(p * p, axis=0)
+        squared = squared_length(p)
         moving = squared > 0
-        return self.speed * jnp.where(moving, p / jnp.sqrt(jnp.where(moving, squared, 1.0)), 0.0)
+        scale = self.speed / jnp.sqrt(jnp.where(moving, squared, 1.0))
+        return each(lambda q: jnp.where(moving, q * scale, 0.0), p)
 
     def speed_bound(self, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vectors) -> Vectors:
         """s max|p_i|/√(max|p_i|² + Σ_{j≠i} min|p_j|²), the exact maximum over the box."""
         largest = largest_magnitude(p_lo, p_hi)
         smallest = smallest_magnitude(p_lo, p_hi)
-        others = jnp.sum(smallest**2, axis=0) - smallest**2
-        squared = largest**2 + jnp.maximum(others, 0.0)
-        return self.speed * jnp.where(squared > 0, largest / jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 1.0)
+        nearest = squared_length(smallest)
+
+        def speed(most: Values, least: Values) -> Values:
+            squared = most**2 + jnp.maximum(nearest - least**2, 0.0)
+            return self.speed * jnp.where(squared > 0, most / jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 1.0)
+
+        return each(speed, largest, smallest)
 
     def lagrangian(self, t: Scalar, x: Vectors, v: Vectors) -> Values:
         """0 inside the ball of radius s, +inf outside."""
-        return jnp.where(jnp.sum(v * v, axis=0) <= self.speed**2, 0.0, jnp.inf)
+        return jnp.where(squared_length(v) <= self.speed**2, 0.0, jnp.inf)
 
     def proximal(self, v: Vectors, step: Scalar) -> tuple[Vectors, Values]:
         """The projection onto the ball of radius s, whatever the step, and 0."""
-        squared = jnp.sum(v * v, axis=0)
+        squared = squared_length(v)
         outside = squared > self.speed**2
         shrink = jnp.where(outside, self.speed / jnp.sqrt(jnp.where(outside, squared, 1.0)), 1.0)
         return v * shrink, jnp.zeros_like(squared)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from ...checks import as_array, check_ndim, require
 from ...typing import Array, ArrayLike, Scalar, Values, Vectors
-from .base import AbstractConvexHamiltonian, as_column
+from .base import AbstractConvexHamiltonian, as_column, each, total
 
 
 class Linear(AbstractConvexHamiltonian):
@@ -26,7 +26,7 @@ class Linear(AbstractConvexHamiltonian):
 
     def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:
         """b·p."""
-        return jnp.sum(self.velocity(t, x, p) * p, axis=0)
+        return total(jnp.multiply, self.velocity(t, x, p), p)
 
     def velocity(self, t: Scalar, x: Vectors, p: Vectors) -> Vectors:
         """b(t, x)."""
@@ -38,7 +38,7 @@ class Linear(AbstractConvexHamiltonian):
 
     def speed_bound(self, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vectors) -> Vectors:
         """|b_i|."""
-        return jnp.abs(self.velocity(t, x, p_lo))
+        return each(jnp.abs, self.velocity(t, x, p_lo))
 
     def lagrangian(self, t: Scalar, x: Vectors, v: Vectors) -> Values:
         """0 at v = b, +inf elsewhere."""

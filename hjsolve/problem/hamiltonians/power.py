@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from ...checks import check_range, number
 from ...typing import Array, ArrayLike, Scalar, Values, Vectors
-from .base import AbstractConvexHamiltonian, largest_magnitude
+from .base import AbstractConvexHamiltonian, each, largest_magnitude, squared_length
 
 _NEWTON_STEPS = 8
 """Enough for an ulp at every exponent from 1.05 to 20: the start is within log 2 of the root, measured in log |v|."""
@@ -27,22 +27,27 @@ class Power(AbstractConvexHamiltonian):
 
     def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:
         """c|p|^q."""
-        return self.c * _power(jnp.sum(p * p, axis=0), self.exponent / 2)
+        return self.c * _power(squared_length(p), self.exponent / 2)
 
     def velocity(self, t: Scalar, x: Vectors, p: Vectors) -> Vectors:
         """c q |p|^{q−2} p."""
-        return self.c * self.exponent * _power(jnp.sum(p * p, axis=0), self.exponent / 2 - 1) * p
+        scale = self.c * self.exponent * _power(squared_length(p), self.exponent / 2 - 1)
+        return each(lambda q: scale * q, p)
 
     def speed_bound(self, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vectors) -> Vectors:
         """c q max|p_i| · max|p|^{q−2} for q >= 2, c q max|p_i|^{q−1} for q < 2."""
         largest = largest_magnitude(p_lo, p_hi)
-        above_two = largest * _power(jnp.sum(largest**2, axis=0), self.exponent / 2 - 1)
-        below_two = _power(largest**2, (self.exponent - 1) / 2)
-        return self.c * self.exponent * jnp.where(self.exponent >= 2, above_two, below_two)
+        size = _power(squared_length(largest), self.exponent / 2 - 1)
+
+        def speed(most: Values) -> Values:
+            below_two = _power(most**2, (self.exponent - 1) / 2)
+            return self.c * self.exponent * jnp.where(self.exponent >= 2, most * size, below_two)
+
+        return each(speed, largest)
 
     def lagrangian(self, t: Scalar, x: Vectors, v: Vectors) -> Values:
         """(1 − 1/q) |v| (|v|/(cq))^{1/(q−1)}."""
-        speed = _power(jnp.sum(v * v, axis=0), 0.5)
+        speed = _power(squared_length(v), 0.5)
         return (1 - 1 / self.exponent) * speed * _power(speed / (self.c * self.exponent), 1 / (self.exponent - 1))
 
     def proximal(self, v: Vectors, step: Scalar) -> tuple[Vectors, Values]:
@@ -51,7 +56,7 @@ class Power(AbstractConvexHamiltonian):
         In ℓ = log m the equation is the log-sum-exp of two affine functions, convex and increasing with slopes between
         1 and q − 1: Newton's method from above converges monotonically.
         """
-        squared = jnp.sum(v * v, axis=0)
+        squared = squared_length(v)
         away = squared > 0
         radius = jnp.sqrt(jnp.where(away, squared, 1.0))
         target, q = jnp.log(radius), self.exponent

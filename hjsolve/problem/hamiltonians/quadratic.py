@@ -1,10 +1,8 @@
 """H = c|p|²: the Hamiltonian that the Hopf-Cole transform linearises and that log-sum-exp networks carry."""
 
-import jax.numpy as jnp
-
 from ...checks import check_range, number
 from ...typing import Array, ArrayLike, Scalar, Values, Vectors
-from .base import AbstractConvexHamiltonian, largest_magnitude
+from .base import AbstractConvexHamiltonian, each, largest_magnitude, squared_length
 
 
 class Quadratic(AbstractConvexHamiltonian):
@@ -18,21 +16,21 @@ class Quadratic(AbstractConvexHamiltonian):
 
     def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:
         """c|p|²."""
-        return self.c * jnp.sum(p * p, axis=0)
+        return self.c * squared_length(p)
 
     def velocity(self, t: Scalar, x: Vectors, p: Vectors) -> Vectors:
         """2cp."""
-        return 2 * self.c * p
+        return each(lambda q: 2 * self.c * q, p)
 
     def speed_bound(self, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vectors) -> Vectors:
         """2c max|p_i|."""
-        return 2 * self.c * largest_magnitude(p_lo, p_hi)
+        return each(lambda q: 2 * self.c * q, largest_magnitude(p_lo, p_hi))
 
     def lagrangian(self, t: Scalar, x: Vectors, v: Vectors) -> Values:
         """|v|²/(4c)."""
-        return jnp.sum(v * v, axis=0) / (4 * self.c)
+        return squared_length(v) / (4 * self.c)
 
     def proximal(self, v: Vectors, step: Scalar) -> tuple[Vectors, Values]:
         """The proximal map of L, v/(1 + step/(2c)), and L there."""
         w = v / (1 + step / (2 * self.c))
-        return w, jnp.sum(w * w, axis=0) / (4 * self.c)
+        return w, squared_length(w) / (4 * self.c)
