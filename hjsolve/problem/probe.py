@@ -1,9 +1,14 @@
-"""Does a function read components that are not there? JAX clamps `p[2]` of a two-component p to `p[1]`, silently."""
+"""What a function reads of its arguments, found by tracing it on shapes.
+
+Does it read components that are not there? JAX clamps `p[2]` of a two-component p to `p[1]`, silently. Does it read an
+argument at all? A speed that is the same everywhere need not be computed on a whole grid.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
 from jax.extend.core import Literal
 
@@ -37,3 +42,13 @@ def _reads_outside(jaxpr: Any) -> bool:
             if hasattr(inner, "eqns") and _reads_outside(inner):
                 return True
     return False
+
+
+def depends_on(function: Callable[..., Any], which: int, *arguments: Any) -> bool:
+    """Whether the result may depend on the values of the argument number `which`, each argument being one array."""
+    jaxpr = jax.make_jaxpr(function)(*arguments).jaxpr
+    touched = {jaxpr.invars[which]}
+    for equation in jaxpr.eqns:
+        if any(not isinstance(v, Literal) and v in touched for v in equation.invars):
+            touched.update(equation.outvars)
+    return any(not isinstance(v, Literal) and v in touched for v in jaxpr.outvars)

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from ...checks import as_array, check_range, concrete, counts, require
 from ...kernels.propagator import normaliser, propagate
 from ...problem import Problem
+from ...problem.probe import depends_on
 from ...problem.hopf_cole import check_periodic_data, parameters, require_hopf_cole, solved_by_propagator
 from ...problem.initials import Atoms
-from ...problem.hamiltonians.base import each
+from ...problem.hamiltonians.base import each, total
 from ...problem.viscosities import Constant, Numerical
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Points, PRNGKeyArray, Scalar, Values, Vectors
@@ -197,15 +198,17 @@ class FiniteDifference(AbstractEvolution):
         return jnp.stack([m for m, _ in pairs]), jnp.stack([p for _, p in pairs])
 
     def _rates(self, problem: Problem, t: Scalar, u: Values) -> Values:
-        """Σ_i(α_i/(C_a Δx_i) + kε/(C_d Δx_i²)) at every node, from the range of the first-order differences."""
+        """Σ_i(α_i/(C_a Δx_i) + kε/(C_d Δx_i²)), from the range of the first-order differences; at every node if it varies."""
         mesh, d = self.mesh(problem), u.ndim
-        spacing = mesh.spacing
-        slopes = [jnp.diff(mesh.padded(u, axis, 1), axis=axis) / spacing[axis] for axis in range(d)]
-        column = (d,) + (1,) * d
-        lowest = jnp.broadcast_to(jnp.stack([jnp.min(s) for s in slopes]).reshape(column), (d, *u.shape))
-        highest = jnp.broadcast_to(jnp.stack([jnp.max(s) for s in slopes]).reshape(column), (d, *u.shape))
-        x = mesh.coordinates
-        speed = problem.hamiltonian.speed_bound(t, x, lowest, highest)
-        advective = jnp.sum(speed / spacing.reshape(column), axis=0) / self.stepper.advective_limit
-        eigenvalue = _LARGEST_SECOND[self._viscous_order()] * jnp.sum(1 / spacing**2)
-        return advective + problem.viscosity.bound(t, x) * eigenvalue / self.stepper.diffusive_limit
+        lowest, highest = (jnp.stack(ends) for ends in zip(*(mesh.slopes(u, k) for k in range(d)), strict=True))
+
+        def rates(t: Scalar, x: Vectors) -> Values:
+            shape = (d,) + (1,) * (x.ndim - 1)
+            low, high = (jnp.broadcast_to(ends.reshape(shape), x.shape) for ends in (lowest, highest))
+            speed = problem.hamiltonian.speed_bound(t, x, low, high)
+            advective = total(lambda s, h: s / h, speed, mesh.spacing.reshape(shape)) / self.stepper.advective_limit
+            eigenvalue = _LARGEST_SECOND[self._viscous_order()] * jnp.sum(1 / mesh.spacing**2)
+            return advective + problem.viscosity.bound(t, x) * eigenvalue / self.stepper.diffusive_limit
+
+        somewhere = jnp.asarray(mesh.domain.lower)
+        return rates(t, mesh.coordinates if depends_on(rates, 1, t, somewhere) else somewhere)

@@ -1,12 +1,14 @@
 """The uniform grid on a domain: nodes, spacing, and values continued beyond the faces."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from ...kernels.interpolate import interpolate
 from ...problem import AbstractDomain
-from ...typing import Array, Float, Points, Values, Vectors
+from ...typing import Array, Float, Points, Scalar, Values, Vectors
 
 
 class Mesh(eqx.Module):
@@ -37,23 +39,40 @@ class Mesh(eqx.Module):
         """The nodes as a list `[n_1 ··· n_d, d]`, last axis fastest."""
         return self.coordinates.reshape(len(self.cells), -1).T
 
+    def ghosts(self, values: Values, axis: int, width: int) -> tuple[Values, Values]:
+        """The `width` values before the first node of `axis`, and those after the last one."""
+        n = values.shape[axis]
+        if self.domain.periodic[axis]:
+            before, after = (jax.lax.slice_in_dim(values, k, k + width, axis=axis) for k in (n - width, 0))
+            return before, after
+        lower, upper = self.domain.boundary[axis]
+        spacing = self.spacing[axis]
+        near = jnp.moveaxis(jax.lax.slice_in_dim(values, 0, width + 1, axis=axis), axis, 0)
+        far = jnp.moveaxis(jax.lax.slice_in_dim(values, n - width - 1, n, axis=axis), axis, 0)
+        before = jnp.moveaxis(lower.ghosts(near, spacing, width)[::-1], 0, axis)
+        return before, jnp.moveaxis(upper.ghosts(far[::-1], spacing, width), 0, axis)
+
     def padded(self, values: Values, axis: int, width: int) -> Values:
         """`values` `[n_1, ..., n_d]` with `width` ghosts on both ends of `axis`.
 
         Kept in memory as they are: stencils read every value several times, and fused into them the joining of ghosts
         would be done as often.
         """
-        n = values.shape[axis]
-        if self.domain.periodic[axis]:
-            before, after = (jax.lax.slice_in_dim(values, k, k + width, axis=axis) for k in (n - width, 0))
-        else:
-            lower, upper = self.domain.boundary[axis]
-            spacing = self.spacing[axis]
-            near = jnp.moveaxis(jax.lax.slice_in_dim(values, 0, width + 1, axis=axis), axis, 0)
-            far = jnp.moveaxis(jax.lax.slice_in_dim(values, n - width - 1, n, axis=axis), axis, 0)
-            before = jnp.moveaxis(lower.ghosts(near, spacing, width)[::-1], 0, axis)
-            after = jnp.moveaxis(upper.ghosts(far[::-1], spacing, width), 0, axis)
+        before, after = self.ghosts(values, axis, width)
         return jax.lax.optimization_barrier(jnp.concatenate([before, values, after], axis=axis))
+
+    def slopes(self, values: Values, axis: int) -> tuple[Scalar, Scalar]:
+        """The least and the largest first-order difference along `axis`, those to the first ghosts among them."""
+        n = values.shape[axis]
+        before, after = self.ghosts(values, axis, 1)
+        first, last = (jax.lax.slice_in_dim(values, k, k + 1, axis=axis) for k in (0, n - 1))
+        differences = [jnp.diff(values, axis=axis), first - before, after - last]
+        scale = 1 / self.spacing[axis]
+        low, high = (
+            functools.reduce(join, [pick(part) for part in differences])
+            for join, pick in ((jnp.minimum, jnp.min), (jnp.maximum, jnp.max))
+        )
+        return low * scale, high * scale
 
     def at(self, values: Values, points: Points) -> Float[Array, "m ..."]:
         """Quintic interpolation of `values` `[n_1, ..., n_d, ...]` at `points` `[m, d]`."""
