@@ -1,5 +1,6 @@
 """The only time loop: `solve(problem, method, ts)`."""
 
+import functools
 import time
 import warnings
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import numpy as np
 
 from .checks import as_array, concrete, require, whole_number
 from .clock import CompileClock
+from .kernels.vectors import wide_vectors
 from .methods.base import AbstractEvolution, AbstractMethod, AbstractRepresentation, Evaluation, State
 from .problem import Problem
 from .problem.initials import Atoms
@@ -67,7 +69,7 @@ def solve(
 
     began = time.perf_counter()
     with CompileClock() as clock:
-        solved = _solve(problem, method, times, points_given, key, options)
+        solved = _program(problem, method, times, points_given, key)(problem, method, times, points_given, key, options)
         traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(solved))
         if not traced:
             jax.block_until_ready(solved)
@@ -81,7 +83,17 @@ def solve(
     return solved
 
 
-@eqx.filter_jit
+def _program(*arguments: Any) -> Any:
+    """`_solve` compiled for the widest vectors of the CPU where it is a program of its own, which alone may be told."""
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arguments))
+    return _jitted(() if traced else wide_vectors())
+
+
+@functools.cache
+def _jitted(options: tuple[tuple[str, str], ...]) -> Any:
+    return eqx.filter_jit(_solve, compiler_options=dict(options)) if options else eqx.filter_jit(_solve)
+
+
 def _solve(
     problem: Problem,
     method: AbstractMethod,

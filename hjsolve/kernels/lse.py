@@ -18,6 +18,7 @@ from .lse_arguments import cloud_of, is_inviscid, is_resolved, largest_exponent,
 from .lse_cloud import Cloud, Prepared, hides_weights, prepare
 from .lse_outputs import LogSumExp, Request, of_one_atom, viscous
 from .lse_plan import Plan, make_plan
+from .vectors import wide_vectors
 
 
 def lse(
@@ -195,7 +196,7 @@ def _called(function: Any, arrays: Any, plan: Plan, **fixed: Any) -> Any:
     Only a program of its own takes options of the compiler: JAX refuses them in a part, and in derivatives.
     """
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arrays))
-    return _program(function, () if traced else plan.compiler_options(), **fixed)(arrays)
+    return _program(function, () if traced or plan.platform != "cpu" else wide_vectors(), **fixed)(arrays)
 
 
 @cache

@@ -1,8 +1,6 @@
 """Which backend evaluates the log-sum-exp kernels, and in blocks of what size."""
 
 from collections.abc import Iterable
-from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -58,10 +56,6 @@ class Plan(NamedTuple):
             few = sweep == "highest" and self.platform == "cpu" and dimension <= DIRECT_DIMENSIONS
             atoms = UNROLL if few else 32
         return Blocks(self.queries or queries, self.atoms or atoms, self.platform == "cpu")
-
-    def compiler_options(self) -> tuple[tuple[str, str], ...]:
-        """What a program of its own is compiled with: XLA prefers vectors of 256 bits where the CPU has 512."""
-        return (("xla_cpu_prefer_vector_width", "512"),) if self.platform == "cpu" and _has_avx512() else ()
 
 
 def make_plan(
@@ -124,9 +118,3 @@ def check_truncation(truncation: Any) -> float | None:
 
 def _devices(array: Array) -> Iterable[jax.Device]:
     return () if isinstance(array, jax.core.Tracer) else array.devices()
-
-
-@cache
-def _has_avx512() -> bool:
-    path = Path("/proc/cpuinfo")
-    return path.exists() and "avx512f" in path.read_text()

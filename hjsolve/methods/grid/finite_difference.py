@@ -88,6 +88,7 @@ class FiniteDifference(AbstractEvolution):
             isinstance(self.cells, int) or len(self.cells) == d,
             f"`cells` must have one entry per axis ({d}); got {self.cells}. One number serves every axis.",
         )
+        self.flux.check(problem.hamiltonian)
         check_periodic_data(problem, "FiniteDifference")
         if not isinstance(problem.initial, Atoms):
             require(self.start is None, "`start` is for Atoms alone; other data start at t = 0. Leave it out.")

@@ -39,6 +39,13 @@ class ConvexSeparable(AbstractConvexHamiltonian):
         """The larger of |h_i'| at the two ends: exact, because h_i' increases."""
         return jnp.maximum(jnp.abs(self._slopes(p_lo)), jnp.abs(self._slopes(p_hi)))
 
+    def upwind(self, t: Scalar, x: Vectors, p_minus: Vectors, p_plus: Vectors) -> Vectors:
+        """The root of h_i' in [p_i⁻, p_i⁺] or the end next to it; else the end where h_i is larger."""
+        zero = jnp.zeros_like(p_minus)
+        least = self._solve(zero, 0.0, p_minus, p_plus)
+        largest = jnp.where(self._values(p_minus) >= self._values(p_plus), p_minus, p_plus)
+        return jnp.where(p_minus <= p_plus, least, largest)
+
     def lagrangian(self, t: Scalar, x: Vectors, v: Vectors) -> Values:
         """Σ_i (q_i v_i − h_i(q_i)), h_i'(q_i) = v_i; +inf where h_i' does not reach v_i within |q_i| <= 1e12."""
 

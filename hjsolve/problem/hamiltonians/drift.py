@@ -21,18 +21,19 @@ class WithDrift(AbstractHamiltonian):
 
     def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:
         """H(t, x, p) + b·p."""
-        return self.hamiltonian(t, x, p) + total(jnp.multiply, self._field(t, x), p)
+        return self.hamiltonian(t, x, p) + total(jnp.multiply, self.field(t, x), p)
 
     def velocity(self, t: Scalar, x: Vectors, p: Vectors) -> Vectors:
         """∂H/∂p + b."""
-        return each(jnp.add, self.hamiltonian.velocity(t, x, p), self._field(t, x))
+        return each(jnp.add, self.hamiltonian.velocity(t, x, p), self.field(t, x))
 
     def speed_bound(self, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vectors) -> Vectors:
         """The bound of H plus |b_i|."""
         bound = self.hamiltonian.speed_bound(t, x, p_lo, p_hi)
-        return each(lambda own, drift: own + jnp.abs(drift), bound, self._field(t, x))
+        return each(lambda own, drift: own + jnp.abs(drift), bound, self.field(t, x))
 
-    def _field(self, t: Scalar, x: Vectors) -> Vectors:
+    def field(self, t: Scalar, x: Vectors) -> Vectors:
+        """b(t, x) `[d, ...]`."""
         b = jnp.asarray(self.drift(t, x))
         require(
             b.shape == x.shape,

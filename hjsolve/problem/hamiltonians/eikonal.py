@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from ...checks import check_range, number
 from ...typing import Array, ArrayLike, Scalar, Values, Vectors
 from .base import AbstractConvexHamiltonian, each, largest_magnitude, smallest_magnitude, squared_length
+from .unimodal import extreme_about_zero
 
 
 class Eikonal(AbstractConvexHamiltonian):
@@ -40,6 +41,10 @@ class Eikonal(AbstractConvexHamiltonian):
             return self.speed * jnp.where(squared > 0, most / jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 1.0)
 
         return each(speed, largest, smallest)
+
+    def upwind(self, t: Scalar, x: Vectors, p_minus: Vectors, p_plus: Vectors) -> Vectors:
+        """Least and largest along every axis at the |p_i| that are so."""
+        return extreme_about_zero(p_minus, p_plus)
 
     def lagrangian(self, t: Scalar, x: Vectors, v: Vectors) -> Values:
         """0 inside the ball of radius s, +inf outside."""

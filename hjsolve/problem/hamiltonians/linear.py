@@ -40,6 +40,11 @@ class Linear(AbstractConvexHamiltonian):
         """|b_i|."""
         return each(jnp.abs, self.velocity(t, x, p_lo))
 
+    def upwind(self, t: Scalar, x: Vectors, p_minus: Vectors, p_plus: Vectors) -> Vectors:
+        """The side that b_i comes from."""
+        b = self.velocity(t, x, p_minus)
+        return each(lambda b, minus, plus: jnp.where(b >= 0, minus, plus), b, p_minus, p_plus)
+
     def lagrangian(self, t: Scalar, x: Vectors, v: Vectors) -> Values:
         """0 at v = b, +inf elsewhere."""
         return jnp.where(jnp.all(v == self.velocity(t, x, v), axis=0), 0.0, jnp.inf)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from ...checks import as_array, check_range, number, require
 from ...typing import Array, ArrayLike, Scalar, Values, Vectors
 from .base import AbstractConvexHamiltonian, as_column, largest_magnitude, smallest_magnitude
+from .unimodal import extreme_about_zero
 
 _NEWTON_STEPS = 30
 """For the ellipsoid; the left side is nearly linear in the multiplier, so that 5 to 10 usually do."""
@@ -61,6 +62,10 @@ class Norm(AbstractConvexHamiltonian):
             share = jnp.where(squared > 0, largest / jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 1.0)
             return self.c * w * share
         return self.c * w * (largest >= jnp.max(smallest, axis=0))
+
+    def upwind(self, t: Scalar, x: Vectors, p_minus: Vectors, p_plus: Vectors) -> Vectors:
+        """Least and largest along every axis at the |p_i| that are so."""
+        return extreme_about_zero(p_minus, p_plus)
 
     def lagrangian(self, t: Scalar, x: Vectors, v: Vectors) -> Values:
         """0 where |v/w|_{q'} <= c, +inf elsewhere."""

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from ...checks import check_range, number
 from ...typing import Array, ArrayLike, Scalar, Values, Vectors
 from .base import AbstractConvexHamiltonian, each, largest_magnitude, squared_length
+from .unimodal import extreme_about_zero
 
 _NEWTON_STEPS = 8
 """Enough for an ulp at every exponent from 1.05 to 20: the start is within log 2 of the root, measured in log |v|."""
@@ -44,6 +45,10 @@ class Power(AbstractConvexHamiltonian):
             return self.c * self.exponent * jnp.where(self.exponent >= 2, most * size, below_two)
 
         return each(speed, largest)
+
+    def upwind(self, t: Scalar, x: Vectors, p_minus: Vectors, p_plus: Vectors) -> Vectors:
+        """Least and largest along every axis at the |p_i| that are so."""
+        return extreme_about_zero(p_minus, p_plus)
 
     def lagrangian(self, t: Scalar, x: Vectors, v: Vectors) -> Values:
         """(1 − 1/q) |v| (|v|/(cq))^{1/(q−1)}."""

@@ -3,6 +3,7 @@
 from ...checks import check_range, number
 from ...typing import Array, ArrayLike, Scalar, Values, Vectors
 from .base import AbstractConvexHamiltonian, each, largest_magnitude, squared_length
+from .unimodal import extreme_about_zero
 
 
 class Quadratic(AbstractConvexHamiltonian):
@@ -25,6 +26,10 @@ class Quadratic(AbstractConvexHamiltonian):
     def speed_bound(self, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vectors) -> Vectors:
         """2c max|p_i|."""
         return each(lambda q: 2 * self.c * q, largest_magnitude(p_lo, p_hi))
+
+    def upwind(self, t: Scalar, x: Vectors, p_minus: Vectors, p_plus: Vectors) -> Vectors:
+        """Least and largest along every axis at the |p_i| that are so."""
+        return extreme_about_zero(p_minus, p_plus)
 
     def lagrangian(self, t: Scalar, x: Vectors, v: Vectors) -> Values:
         """|v|²/(4c)."""
