@@ -78,6 +78,29 @@ def test_order_five_before_kinks_at_nodes_and_between_them(name: str, hamiltonia
     assert at_nodes[-1] < 2e-9  # 2.8e-10 was measured for the square
 
 
+@pytest.mark.parametrize(
+    ("name", "least"), [("Upwind", 0.95), ("ENO2", 1.9), ("ENO3", 2.8), ("WENO3", 2.4), ("WENOZ", 4.8)]
+)
+def test_orders_of_the_derivatives_before_kinks(name: str, least: float) -> None:
+    """Mean L1 error at 160 to 320 cells, Δt ∝ Δx^max(1, order/3)."""
+    derivative = getattr(grid.derivatives, name)()
+    rule = grid.step_rules.PowerLaw(exponent=max(1.0, derivative.order / 3))
+    exact = lambda x: characteristics("square", SMOOTH, x)
+    found = errors(shear(1, square, SMOOTH), exact, (80, 160, 320), SMOOTH, derivative=derivative, step_rule=rule)
+    assert orders(found)[-1] >= least
+
+
+def test_godunov_is_exact_at_the_tip_of_a_cone() -> None:
+    """u_t + |p|² = 0 from |x| in 1-D: the fan x²/4t between |x| = 2t, into which WENO5 alone brings no error."""
+    exact = lambda x: np.where(np.abs(x) > 0.4, np.abs(x) - 0.2, x**2 / 0.8)[:, 0]
+    problem = hj.Problem(hj.hamiltonians.Quadratic(), 0.0, hj.initials.Norm(1), hj.Box([-1.0], [1.0]), 0.2)
+    godunov, lax = (
+        errors(problem, exact, (80, 160), 0.2, flux=flux)
+        for flux in (grid.fluxes.Godunov(), grid.fluxes.LocalLaxFriedrichs())
+    )
+    assert godunov[-1] < lax[-1] / 2
+
+
 def test_order_five_in_two_dimensions() -> None:
     exact = lambda x: characteristics("square", SMOOTH, x.mean(1))
     problem = shear(2, square, SMOOTH)

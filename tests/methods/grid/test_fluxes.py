@@ -1,0 +1,87 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import hjsolve as hj
+
+fluxes = hj.methods.grid.fluxes
+H = hj.hamiltonians
+RNG = np.random.default_rng(0)
+X, MINUS, PLUS = RNG.normal(size=(3, 2, 200))
+FAMILY = [fluxes.GlobalLaxFriedrichs(), fluxes.LocalLaxFriedrichs(), fluxes.LocalLocalLaxFriedrichs()]
+UNIMODAL = {
+    "quadratic": H.Quadratic(0.7),
+    "eikonal": H.Eikonal(1.3),
+    "norm 1": H.Norm(1, 1.2, [1.0, 2.0]),
+    "norm 2": H.Norm(2, 1.0, [1.0, 2.0]),
+    "norm inf": H.Norm(np.inf),
+    "power 1.5": H.Power(1.0, 1.5),
+    "linear": H.Linear([1.0, -2.0]),
+    "separable": H.ConvexSeparable([lambda p: jnp.cosh(p - 0.3), lambda p: 0.5 * p**2 + p]),
+    "drift": H.WithDrift(H.Quadratic(0.5), lambda t, x: jnp.stack([jnp.sin(x[0]), -jnp.ones_like(x[1])])),
+    "potential": H.WithPotential(H.Eikonal(), lambda x: jnp.sum(x**2, axis=0)),
+    "source": H.WithSource(H.Quadratic(), lambda t: 1.0 + t),
+}
+
+
+@pytest.mark.parametrize("flux", [*FAMILY, fluxes.Godunov()], ids=lambda f: type(f).__name__)
+def test_consistent(flux) -> None:
+    for hamiltonian in UNIMODAL.values():
+        expected = hamiltonian(0.2, X, jnp.asarray(MINUS))
+        found = flux(hamiltonian, 0.2, jnp.asarray(X), jnp.asarray(MINUS), jnp.asarray(MINUS))
+        np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+
+
+def extremes(hamiltonian, count: int = 301) -> np.ndarray:
+    """ext_{p_1} ext_{p_2} H by sampling both intervals."""
+    share = np.linspace(0, 1, count)
+    p1, p2 = (MINUS[k][:, None] + share * (PLUS[k] - MINUS[k])[:, None] for k in (0, 1))
+    shape = (len(p1), count, count)
+    p = jnp.stack([jnp.broadcast_to(p1[:, :, None], shape), jnp.broadcast_to(p2[:, None, :], shape)])
+    values = np.asarray(hamiltonian(0.2, jnp.broadcast_to(jnp.asarray(X)[:, :, None, None], p.shape), p))
+    inner = np.where((MINUS[1] <= PLUS[1])[:, None], values.min(2), values.max(2))
+    return np.where(MINUS[0] <= PLUS[0], inner.min(1), inner.max(1))
+
+
+@pytest.mark.parametrize("name", UNIMODAL)
+def test_godunov_takes_the_extremes_of_the_riemann_problem(name: str) -> None:
+    hamiltonian = UNIMODAL[name]
+    fluxes.Godunov().check(hamiltonian)
+    found = np.asarray(fluxes.Godunov()(hamiltonian, 0.2, jnp.asarray(X), jnp.asarray(MINUS), jnp.asarray(PLUS)))
+    # a sample misses the place of an extreme by up to 3/300, the slope there is at most 2 (kinks) or 0
+    np.testing.assert_allclose(found, extremes(hamiltonian), rtol=0, atol=2e-2)
+    np.testing.assert_allclose(np.median(found - extremes(hamiltonian)), 0.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("flux", [*FAMILY[:2], fluxes.Godunov()], ids=lambda f: type(f).__name__)
+def test_monotone(flux) -> None:
+    """Ĥ does not fall as one p_i⁻ rises, nor rise as one p_i⁺ does: with room in the range for the global maximum."""
+    far = np.concatenate([MINUS, [[4.0, -4.0], [4.0, -4.0]]], axis=1)
+    plus, x = np.concatenate([PLUS, far[:, -2:]], axis=1), np.concatenate([X, X[:, :2]], axis=1)
+    for hamiltonian in (H.Quadratic(0.7), H.Eikonal(1.3), H.Power(1.0, 3.0)):
+        at = lambda a, b, hamiltonian=hamiltonian: np.asarray(
+            flux(hamiltonian, 0.0, jnp.asarray(x), jnp.asarray(a), jnp.asarray(b))
+        )[:-2]
+        before = at(far, plus)
+        for k in (0, 1):
+            step = np.zeros_like(far)
+            step[k, :-2] = 1e-3
+            assert (at(far + step, plus) - before).min() > -1e-12
+            assert (at(far, plus + step) - before).max() < 1e-12
+
+
+def test_the_family_is_ordered_by_dissipation() -> None:
+    """Where p⁺ > p⁻ in both components, less dissipation means a higher Ĥ; and Godunov's is a mean of H's values."""
+    low, high = np.minimum(MINUS, PLUS), np.maximum(MINUS, PLUS)
+    values = [np.asarray(f(H.Power(1.0, 3.0), 0.0, jnp.asarray(X), jnp.asarray(low), jnp.asarray(high))) for f in FAMILY]
+    assert (values[0] <= values[1] + 1e-12).all()
+    assert (values[1] <= values[2] + 1e-12).all()
+
+
+def test_godunov_refuses_what_it_does_not_know() -> None:
+    problem = hj.Problem(
+        H.Custom(lambda t, x, p: jnp.sin(p[0])), 0.0, hj.initials.Cosine(1.0, np.pi), hj.Torus([-1.0], [1.0]), 1.0
+    )
+    method = hj.methods.grid.FiniteDifference(20, flux=fluxes.Godunov())
+    with pytest.raises(ValueError, match=r"`flux` Godunov does not know.*Custom.*Use .*LocalLaxFriedrichs"):
+        hj.solve(problem, method, [0.1])
