@@ -91,7 +91,7 @@ def _program(*arguments: Any) -> Any:
 
 @functools.cache
 def _jitted(options: tuple[tuple[str, str], ...]) -> Any:
-    return eqx.filter_jit(_solve, compiler_options=dict(options)) if options else eqx.filter_jit(_solve)
+    return eqx.filter_jit(_solve, compiler_options=dict(options) or None)  # type: ignore[call-overload]
 
 
 def _solve(

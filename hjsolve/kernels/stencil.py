@@ -29,17 +29,21 @@ def eno2(padded: Values, spacing: Scalar, axis: int = 0) -> tuple[Values, Values
 
     Source: Osher & Shu 1991, doi:10.1137/0728049.
     """
-    return _pair(padded, spacing, axis, 2, lambda slope, e1, e2: _smaller(e1, e2) / 2)
+    return _pair(padded, spacing, axis, 2, lambda slope, e1, e2: jnp.where(jnp.abs(e1) < jnp.abs(e2), e1, e2) / 2)
 
 
 def eno3(padded: Values, spacing: Scalar, axis: int = 0) -> tuple[Values, Values]:
-    """Third-order essentially non-oscillatory derivatives (p⁻, p⁺); width 3. doi:10.1137/0728049."""
+    """Third-order essentially non-oscillatory derivatives (p⁻, p⁺); width 3. doi:10.1137/0728049.
+
+    Biased towards the stencil that is stable by itself: another one must be twice as smooth to be taken, without which
+    the choice flickers where u is smooth and the order falls to 2. Source: Shu 1990, doi:10.1007/BF01065581.
+    """
 
     def correction(slope: Array, e1: Array, e2: Array, e3: Array, e4: Array) -> Array:
         # the parabola of the smaller second difference, then the cubic of the smaller third one
-        left = e2 / 2 + _smaller(e2 - e1, e3 - e2) / 3
+        left = e2 / 2 + _smaller(e3 - e2, e2 - e1) / 3
         right = e3 / 2 - _smaller(e3 - e2, e4 - e3) / 6
-        return jnp.where(jnp.abs(e2) < jnp.abs(e3), left, right)
+        return jnp.where(2 * jnp.abs(e2) < jnp.abs(e3), left, right)
 
     return _pair(padded, spacing, axis, 3, correction)
 
@@ -139,8 +143,9 @@ def _three_stencils(weighted: Callable[[tuple[Array, ...], Array], tuple[Array, 
     return correction
 
 
-def _smaller(a: Array, b: Array) -> Array:
-    return jnp.where(jnp.abs(a) < jnp.abs(b), a, b)
+def _smaller(preferred: Array, other: Array) -> Array:
+    """The preferred one unless the other is less than half of it."""
+    return jnp.where(2 * jnp.abs(other) < jnp.abs(preferred), other, preferred)
 
 
 def _floor(like: Array) -> float:

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from ...checks import as_array, check_range, concrete, counts, require
 from ...kernels.propagator import normaliser, propagate
 from ...problem import Problem
-from ...problem.probe import depends_on
+from ...problem.hamiltonians.base import each, total
 from ...problem.hopf_cole import check_periodic_data, parameters, require_hopf_cole, solved_by_propagator
 from ...problem.initials import Atoms
-from ...problem.hamiltonians.base import each, total
+from ...problem.probe import depends_on
 from ...problem.viscosities import Constant, Numerical
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Points, PRNGKeyArray, Scalar, Values, Vectors
@@ -199,7 +199,7 @@ class FiniteDifference(AbstractEvolution):
         return jnp.stack([m for m, _ in pairs]), jnp.stack([p for _, p in pairs])
 
     def _rates(self, problem: Problem, t: Scalar, u: Values) -> Values:
-        """Σ_i(α_i/(C_a Δx_i) + kε/(C_d Δx_i²)), from the range of the first-order differences; at every node if it varies."""
+        """Σ_i(α_i/(C_a Δx_i) + kε/(C_d Δx_i²)) at every node, or everywhere; by first-order differences."""
         mesh, d = self.mesh(problem), u.ndim
         lowest, highest = (jnp.stack(ends) for ends in zip(*(mesh.slopes(u, k) for k in range(d)), strict=True))
 

@@ -2,8 +2,6 @@
 
 from typing import Protocol, runtime_checkable
 
-import jax.numpy as jnp
-
 from ...typing import Scalar, Vectors
 from .base import AbstractHamiltonian, each
 from .drift import WithDrift
