@@ -75,7 +75,10 @@ def check_ndim(argument: str, value: Array, ndim: int, shape: str, remedy: str) 
 def number(argument: str, value: Any) -> Array:
     """`as_array` of a single number; `ValueError` for anything with axes."""
     array = as_array(argument, value)
-    require(array.ndim == 0, f"`{argument}` must be a number; got shape {array.shape}. For several use jax.vmap.")
+    require(
+        array.ndim == 0,
+        f"`{argument}` must be a number; got shape {array.shape}. Build one for each value (jax.vmap).",
+    )
     return array
 
 

@@ -88,7 +88,8 @@ def lse(
     exponent = largest_exponent(cloud)
     request = request._replace(resolved=is_resolved(exponent, cloud))
     warn_of_precision(exponent, cloud, names)
-    result: LogSumExp = _called(evaluate, cloud, request.plan, request=request, at_zero=is_inviscid(cloud))
+    options = _options(request.plan, cloud)
+    result: LogSumExp = _program(evaluate, options, request=request, at_zero=is_inviscid(cloud))(cloud)
     return result
 
 
@@ -112,14 +113,14 @@ def gibbs_average(
     """
     arrays = alike(x, y, b, kappa, values)
     plan = make_plan("auto", arrays[:2], truncation=truncation)
-    log_sum, average = _called(_gibbs_average, arrays, plan, given=plan)
+    log_sum, average = _program(_gibbs_average, _options(plan, arrays), plan=plan)(arrays)
     return log_sum, average
 
 
-def _gibbs_average(arrays: tuple[Array, ...], given: Plan) -> tuple[Array, Array]:
+def _gibbs_average(arrays: tuple[Array, ...], plan: Plan) -> tuple[Array, Array]:
     x, y, b, kappa, values = arrays
     middle = centre(y)
-    log_sum, average, _ = gibbs(x - middle, y - middle, b, kappa, values, plan=given)
+    log_sum, average, _ = gibbs(x - middle, y - middle, b, kappa, values, plan=plan)
     return log_sum, average
 
 
@@ -190,17 +191,15 @@ def _(size: int, batched: list[bool], mask: Array) -> tuple[Array, bool]:
     return _anywhere(mask.reshape(-1)), False
 
 
-def _called(function: Any, arrays: Any, plan: Plan, **fixed: Any) -> Any:
-    """`function(arrays, **fixed)` as a program of its own, or, where `arrays` are traced, as a part of their program.
-
-    Only a program of its own takes options of the compiler: JAX refuses them in a part, and in derivatives.
-    """
+def _options(plan: Plan, arrays: Any) -> tuple[tuple[str, str], ...]:
+    """Options of the compiler: none in a part of another program, nor in derivatives, where JAX refuses them."""
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arrays))
-    return _program(function, () if traced or plan.platform != "cpu" else wide_vectors(), **fixed)(arrays)
+    return () if traced or plan.platform != "cpu" else wide_vectors()
 
 
 @cache
 def _program(function: Any, options: tuple[tuple[str, str], ...], **fixed: Any) -> Any:
+    """`arrays ↦ function(arrays, **fixed)`, compiled once for each `fixed`."""
     return jax.jit(lambda arrays: function(arrays, **fixed), compiler_options=dict(options) or None)
 
 

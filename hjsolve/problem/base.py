@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ..checks import as_array, check_range, require
+from ..checks import check_range, number, require
 from ..typing import Array, ArrayLike, Point, Scalar
 from .domains import AbstractDomain
 from .hamiltonians import AbstractHamiltonian
@@ -44,11 +44,7 @@ class Problem(eqx.Module):
         self.viscosity = viscosity if isinstance(viscosity, AbstractViscosity) else Constant(viscosity)
         self.initial = _instance("initial", initial, (AbstractInitial, Atoms), "hj.initials.Custom(function)")
         self.domain = _instance("domain", domain, AbstractDomain, "hj.Box(lower, upper) or hj.Torus(lower, upper)")
-        self.horizon = as_array("horizon", horizon)
-        require(
-            self.horizon.ndim == 0,
-            f"`horizon` must be a number; got shape {self.horizon.shape}. Build one problem per value (jax.vmap).",
-        )
+        self.horizon = number("horizon", horizon)
         check_range("horizon", self.horizon, above=0.0, remedy="The solution starts at t = 0 and runs forward.")
         _check_dimensions(self.hamiltonian, self.initial, self.domain.dimension)
 

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ...checks import as_array, check_range, concrete, counts, require
+from ...checks import as_array, check_kind, check_range, concrete, counts, require
 from ...kernels.propagator import normaliser, propagate
 from ...problem import Problem
 from ...problem.hamiltonians.base import each, total
@@ -68,10 +68,7 @@ class FiniteDifference(AbstractEvolution):
             ("stepper", "steppers", self.stepper, AbstractStepper),
             ("step_rule", "step_rules", self.step_rule, AbstractStepRule),
         ):
-            if not isinstance(value, kind):
-                raise TypeError(
-                    f"`{argument}` must be an instance of a class in hj.methods.grid.{home}; got {value!r}."
-                )
+            check_kind(argument, value, kind, f"hj.methods.grid.{home}")
         least = 2 * self.derivative.width
         require(
             min((self.cells,) if isinstance(self.cells, int) else self.cells) >= least,

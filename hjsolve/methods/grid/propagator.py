@@ -148,8 +148,8 @@ class Propagator(AbstractEvolution):
         time = jnp.where(positive, t, 1.0)
 
         def reached() -> tuple[Array, Array, RESULTS, dict[str, Array]]:
-            flow, spacing, covered = self._flow(problem, time, state)
             least, largest = _range(on_domain(problem.initial, problem.domain), problem.domain)  # type: ignore[arg-type]
+            flow, spacing, covered = self._flow(problem, time, state, least, largest - least)
             coarse = flow.error > _LARGEST_ERROR * (largest - least)
             result = RESULTS.where(coarse, RESULTS.under_resolved, RESULTS.successful)
             result = RESULTS.where(covered, result, RESULTS.unbounded)
@@ -173,8 +173,13 @@ class Propagator(AbstractEvolution):
         """The problem itself: the propagator is exact, and a splitting adds terms of `order` in dt only."""
         return problem
 
-    def _flow(self, problem: Problem, t: Scalar, state: State) -> tuple[Flow, Array, Array]:
-        """U and ∇u on the mesh at t > 0, the spacing of the nodes that carry the data, and whether they reach."""
+    def _flow(
+        self, problem: Problem, t: Scalar, state: State, least: Scalar, size: Scalar
+    ) -> tuple[Flow, Array, Array]:
+        """U and ∇u on the mesh at t > 0, the spacing of the nodes that carry the data, and whether they reach.
+
+        The data lie between `least` and `least + size`, about.
+        """
         if _is_split(problem):
             return self._splitting(problem).flow(state), state.nodes.spacing, state.covered
         mesh, domain = self.mesh(problem), problem.domain
@@ -182,9 +187,8 @@ class Propagator(AbstractEvolution):
         g = on_domain(problem.initial, domain)  # type: ignore[arg-type]
         sources, covered = source_nodes(g, mesh, self._intervals(problem), c, epsilon, t)
         load, targets = sources.slabs(g), target_nodes(mesh)
-        least, largest = _range(g, domain)
         # so small that it makes no difference: the limit ε = 0 of the interpolated data
-        floor = jax.lax.stop_gradient(c * _FLOOR * jnp.finfo(t.dtype).eps * (largest - least))
+        floor = jax.lax.stop_gradient(c * _FLOOR * jnp.finfo(t.dtype).eps * size)
         positive = jnp.where(epsilon > 0, jnp.maximum(epsilon, floor), 1.0)
         flow = jax.lax.cond(
             epsilon > 0,

@@ -27,6 +27,7 @@ _REACH_SAMPLES = 256
 _LANES = 64
 """Searches that run at once: more points at a time mean fewer starts at a time."""
 _LOOKS = 12
+"""Most rounds of searches from lines through the best end."""
 
 _T = TypeVar("_T")
 

@@ -128,6 +128,14 @@ def lowest_entries(values: Float[Array, "m n"], allowed: Array, count: int) -> t
     return index.T, found.T
 
 
+def lowest_dip(values: Float[Array, "*m n"]) -> Array:
+    """Index `[*m]` of the lowest local minimum along the last axis other than the middle; 1 where there is none."""
+    inner = values[..., 1:-1]
+    others = jnp.arange(1, values.shape[-1] - 1) != values.shape[-1] // 2
+    dips = (inner <= values[..., :-2]) & (inner <= values[..., 2:]) & others
+    return jnp.argmin(jnp.where(dips, inner, jnp.inf), axis=-1) + 1
+
+
 def hopf_lax(
     problem: Problem, t: Scalar, x: Points, found: Float[Array, "m k d"], spacing: Array
 ) -> tuple[Float[Array, "m"], Float[Array, "m d"]]:

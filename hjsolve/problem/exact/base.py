@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from ...checks import as_array, check_range, require
+from ...checks import check_range, number, require
 from ...typing import Array, ArrayLike, Point, Scalar
 from ..base import Problem
 from ..domains import AbstractDomain, Box
@@ -43,13 +43,9 @@ def as_number(
     argument: str, value: ArrayLike, *, above: float | None = None, least: float | None = None, remedy: str
 ) -> Array:
     """A number (an array without axes) inside its range, as every exact solution takes its ε and c."""
-    number = as_array(argument, value)
-    require(
-        number.ndim == 0,
-        f"`{argument}` must be a number; got shape {number.shape}. Build one solution per value (jax.vmap).",
-    )
-    check_range(argument, number, above=above, least=least, remedy=remedy)
-    return number
+    given = number(argument, value)
+    check_range(argument, given, above=above, least=least, remedy=remedy)
+    return given
 
 
 def at_start(solution: AbstractExact) -> Custom:

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from ...checks import as_array, check_range, require
+from ...checks import check_range, number
 from ...typing import Array, ArrayLike, Point, Scalar, Values, Vectors
 from .base import AbstractViscosity, Hessian
 
@@ -13,11 +13,7 @@ class Constant(AbstractViscosity):
     epsilon: Array
 
     def __init__(self, epsilon: ArrayLike):
-        self.epsilon = as_array("viscosity", epsilon)
-        require(
-            self.epsilon.ndim == 0,
-            f"`viscosity` must be a number; got shape {self.epsilon.shape}. Build one problem per value (jax.vmap).",
-        )
+        self.epsilon = number("viscosity", epsilon)
         check_range("viscosity", self.epsilon, least=0.0, remedy="Use 0 for the inviscid equation.")
 
     def contract(self, t: Scalar, x: Vectors, p: Vectors, hessian: Hessian) -> Values:

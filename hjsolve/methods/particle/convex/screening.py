@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ....typing import Array, Float, Function, Point, PRNGKeyArray, Scalar
+from ..minimiser import lowest_dip
 from ..starts import spread
 from .control import Control
 
@@ -18,7 +19,9 @@ _SCALES = 8
 _MARGIN = 1.25
 """The box of the places that matter is widened by this before it is searched again."""
 _STEP = 1e-2
+"""Of the proximal map that takes a control into dom ℓ."""
 _NEAREST, _TO_A_SIDE, _RATIO = 1e-4, 120, 1.2
+"""Places on a line through a minimum: the nearest (in sizes of the control), how many, the ratio of one to the next."""
 
 
 def cells(key: PRNGKeyArray, starts: int, size: int) -> Array:
@@ -57,14 +60,11 @@ def across(control: Control, objective: Function, a: Array, size: Array) -> Floa
     step = jnp.asarray(_STEP, a.dtype)
     rise = _NEAREST * _RATIO ** np.arange(_TO_A_SIDE)
     share = jnp.asarray(np.concatenate([-rise[::-1], [0.0], rise]), a.dtype)
-    middle = jnp.arange(1, len(share) - 1) == _TO_A_SIDE
 
     def along(axis: Array) -> Array:
         places = a + share[:, None] * size * (jnp.arange(len(a)) == axis)
         heights = jax.vmap(lambda z: height(control, objective, z, step))(places)
-        inner = heights[1:-1]
-        dips = (inner <= heights[:-2]) & (inner <= heights[2:]) & ~middle
-        return places[jnp.argmin(jnp.where(dips, inner, jnp.inf)) + 1]
+        return places[lowest_dip(heights)]
 
     return jax.vmap(along)(jnp.arange(len(a)))
 

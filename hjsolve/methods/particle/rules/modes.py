@@ -14,7 +14,7 @@ from ....problem import Problem
 from ....problem.hopf_cole import parameters
 from ....problem.reach import dependence_box
 from ....typing import Array, Float, Points, Scalar
-from ..minimiser import lowest_entries, polished
+from ..minimiser import lowest_dip, lowest_entries, polished
 from .base import data, frozen
 
 _GRID = {2: 49, 3: 21, 4: 9, 5: 7}
@@ -24,8 +24,11 @@ _KEPT = {2: 12, 3: 12, 4: 16, 5: 32}
 _NEGLIGIBLE = 42.0
 """−log of the largest relative weight that may be left out: e^−42 = 6e-19."""
 _SCANS = 48
+"""Most rounds of Newton's method that start on lines through the modes."""
 _ON_A_LINE = 257
+"""Places on a line, the middle one a mode."""
 _ROUNDING = 1e-12
+"""A mode lower by less than this share of its energy is not lower."""
 _PRIMES = (2.0, 3.0, 5.0, 7.0, 11.0)
 _SAME = 1.0
 """Two minima within this many standard deviations are one."""
@@ -173,16 +176,13 @@ def _from_lines(
     m, d = x.shape
     low, high = jnp.min(starts.y, axis=1)[which], jnp.max(starts.y, axis=1)[which]
     share = jnp.linspace(-1.0, 1.0, _ON_A_LINE) ** 3  # dense near the middle, where the next well may be
-    middle = jnp.arange(1, _ON_A_LINE - 1) == _ON_A_LINE // 2
 
     def along(axis: Array) -> Points:
         span = jnp.where(share < 0, (through - low)[:, axis, None], (high - through)[:, axis, None])
         moves = share * jnp.maximum(span, 0.0)
         places = through[:, None, :] + moves[:, :, None] * (jnp.arange(d) == axis)
         energy = g(places.reshape(-1, d)).reshape(m, -1) + jnp.sum((x[:, None] - places) ** 2, axis=2) / (4 * c * t)
-        dips = (energy[:, 1:-1] <= energy[:, :-2]) & (energy[:, 1:-1] <= energy[:, 2:]) & ~middle
-        best = jnp.argmin(jnp.where(dips, energy[:, 1:-1], jnp.inf), axis=1) + 1
-        return jnp.take_along_axis(places, best[:, None, None], axis=1)[:, 0]
+        return jnp.take_along_axis(places, lowest_dip(energy)[:, None, None], axis=1)[:, 0]
 
     # the first one repeated: as many as the other starts
     return jnp.swapaxes(jax.lax.map(along, jnp.arange(_A_ROUND) % d), 0, 1)
