@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .fit import fit as fit
     from .problem import Box as Box
     from .problem import Problem as Problem
+    from .problem import StationaryProblem as StationaryProblem
+    from .problem import Target as Target
     from .problem import Torus as Torus
     from .problem import boundaries as boundaries
     from .problem import exact as exact
@@ -43,6 +45,8 @@ _HOMES = {
     "RESULTS": "results",
     "Recipe": "fit",
     "Solution": "solution",
+    "StationaryProblem": "problem",
+    "Target": "problem",
     "Torus": "problem",
     "boundaries": "problem",
     "exact": "problem",

@@ -1,17 +1,29 @@
-"""The solution: arrays at the saved times, how it ended, and evaluation anywhere."""
+"""The solution: arrays at the saved times, how it ended, and what is done with it afterwards."""
 
+import json
+import math
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from .checks import concrete, require
+from .checks import check_range, concrete, number, require
 from .methods.base import AbstractEvolution, AbstractMethod, Evaluation, State
 from .problem import Problem
-from .results import RESULTS
-from .typing import Array, ArrayLike, Float, Points
+from .problem.initials import Atoms
+from .results import RESULTS, message
+from .typing import Array, ArrayLike, Float, Points, PRNGKeyArray
+
+if TYPE_CHECKING:
+    from .level_sets import LevelSet
+    from .trajectories import Inputs, Trajectory
+
+_STEPS = 200
+"""Of a trajectory, where no `dt` is given."""
 
 
 class Solution(eqx.Module):
@@ -20,7 +32,9 @@ class Solution(eqx.Module):
     `ts` `[s]` and `points` `[m, d]` are the times and places; `u` `[s, m]` and `gradient` `[s, m, d]` the values there.
     `result` says how it ended; `stats` holds numbers about the run (steps, CFL number, start time, seconds, compile
     seconds); `equation` is the problem that the method really solves, with its effective viscosity.
-    `solution(t, x)` evaluates u anywhere, `solution.gradient_at(t, x)` its gradient.
+    `solution(t, x)` evaluates u anywhere, `solution.gradient_at(t, x)` its gradient, `solution.level_set(t)` is where u
+    is 0, `solution.feedback(t, x)` the optimal inputs, `solution.trajectory(x0)` the path that follows them, and
+    `solution.save(path)` writes a file.
     """
 
     problem: Problem
@@ -50,19 +64,140 @@ class Solution(eqx.Module):
 
     def evaluate(self, t: ArrayLike, x: ArrayLike) -> Evaluation:
         """U, ∇u, result and stats at time t and x, `[d]` or `[m, d]`."""
-        dtype = self.u.dtype
-        time, places = jnp.asarray(t, dtype), jnp.asarray(x, dtype)
-        d = self.problem.dimension
-        require(
-            places.ndim in (1, 2) and places.shape[-1] == d,
-            f"`x` must have shape [{d}] or [m, {d}]; got {places.shape}. The problem has dimension {d}.",
-        )
+        time, places = jnp.asarray(t, self.u.dtype), self._places("x", x)
         self._check_time(time)
-        check_inside("x", places, self.problem, self.method)
         evaluation = _evaluate(self, time, jnp.atleast_2d(places))
         if places.ndim == 2:
             return evaluation
         return Evaluation(evaluation.u[0], evaluation.gradient[0], evaluation.result, evaluation.stats)
+
+    def level_set(self, t: ArrayLike, level: float = 0.0) -> "LevelSet":
+        """Where u(t, ·) = `level`, in NumPy arrays, for d <= 3.
+
+        d = 1: sorted points `[k, 1]`. d = 2: a list of polylines `[k, 2]`; a closed one repeats its first point at the
+        end, one that crosses a periodic face is cut there. d = 3: triangles `(vertices [n, 3], faces [m, 3])`,
+        counter-clockwise seen from larger u. Edges are straight between their points, which lie on the level set of
+        `solution(t, ·)`: they are found on a tensor grid (the nodes of a grid method, else the `points` of the
+        solution) by linear interpolation and moved onto it by Newton steps along ∇u.
+
+        Raises `ValueError` for d > 3, for points that form no tensor grid, and where u is not finite.
+        """
+        from . import level_sets
+        from .tensor_grid import recognise
+
+        time, wanted = jnp.asarray(t, self.u.dtype), float(level)
+        self._check_time(time)
+        evolves = isinstance(self.method, AbstractEvolution)
+        points = self.method.nodes(self.problem) if isinstance(self.method, AbstractEvolution) else self.points
+        grid = recognise(np.asarray(points))
+        if grid is None or min(grid.shape) < 2:
+            raise ValueError(
+                "`level_set` needs a solution on a tensor grid with at least 2 points per axis; the points of this one "
+                "form none. Solve with `points` such as np.stack(np.meshgrid(*axes), -1).reshape(-1, d)."
+            )
+        state = _reached(self, time)
+
+        def sample(x: np.ndarray[Any, Any] | None) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+            found = _evaluated(self, time, state, None if x is None else jnp.asarray(x, self.u.dtype))
+            return np.asarray(found.u), np.asarray(found.gradient)
+
+        domain = self.problem.domain
+        periods = [float(e) if p else None for e, p in zip(domain.extent, domain.periodic, strict=True)]
+        values = sample(None if evolves else np.asarray(points))[0]
+        axes, u = level_sets.closed(grid.axes, grid.arrange(values[None])[0], tuple(periods))
+        reach = max(float(np.diff(axis).max()) for axis in axes)
+        ends = (np.array([axis[k] for axis in axes]) for k in (0, -1))
+        return level_sets.polished(level_sets.trace(axes, u, wanted), wanted, sample, *ends, reach)
+
+    def feedback(self, t: ArrayLike, x: ArrayLike) -> "Inputs":
+        """The closed loop at time to go t and x `[d]` or `[m, d]`: `control`, `disturbance` and `velocity` from ∇u.
+
+        A Hamiltonian of a control problem (see `hjsolve.problem.hamiltonians.controlled`) gives its optimal inputs
+        `[k]` or `[m, k]`; for every other one they are None, and the velocity is −∂H/∂p(t, x, ∇u), which is optimal
+        where H is convex.
+        """
+        from .trajectories import closed_loop
+
+        places = self._places("x", x)
+        gradient = self.evaluate(t, places).gradient
+        wrapped = self.problem.domain.wrap(places)
+        inputs = closed_loop(self.problem.hamiltonian, jnp.asarray(t, places.dtype), wrapped.T, gradient.T)
+        return jax.tree.map(lambda a: a.T, inputs)
+
+    def trajectory(
+        self,
+        x0: ArrayLike,
+        *,
+        t: float | None = None,
+        dt: float | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> "Trajectory":
+        """The optimal path from x0 `[d]` or `[m, d]` with the time t to go (default: the last saved time) until 0.
+
+        It follows dx/ds = `feedback(T − s, x).velocity` in equal steps of at most `dt` (default t/200), by the
+        Runge-Kutta method of order 4; under viscosity that is the drift alone. With a `key` it is one path of
+        dX = velocity ds + √(2ε) dW, by Heun's method. Data that are `Atoms` are singular at 0: paths then end at the
+        start of the grid's march, or at the first saved time.
+
+        ∇u of a representation is evaluated on the way. That of a grid is interpolated by quintics in space and
+        linearly between the saved times, with an error of about (Δts)²/8 · ∂_tt ∇u: save as many times as the paths
+        need. A path that leaves the domain of a grid stops on its face (`left`). Where ∇u jumps, the path takes
+        one side; a control that jumps back and forth there chatters at the size of dt.
+        Differentiable with respect to x0. Raises `ValueError` for x0 outside the domain and t beyond the saved times.
+        """
+        from .trajectories import Meshed
+
+        if isinstance(self.method, AbstractEvolution) and not isinstance(self.method, Meshed):
+            raise ValueError(
+                f"`trajectory` needs a method on a uniform grid or one that evaluates any time; "
+                f"{type(self.method).__name__} is neither. Use hj.methods.grid.FiniteDifference."
+            )
+        places = self._places("x0", x0)
+        last = self.ts[-1] if isinstance(self.method, AbstractEvolution) else self.problem.horizon
+        begin = float(self.ts[-1] if t is None else number("t", t))
+        singular = isinstance(self.problem.initial, Atoms) and not isinstance(self.method, AbstractEvolution)
+        end = float(self.ts[0] if singular else self.stats["start"])
+        require(
+            end < begin <= float(last) * (1 + 1e-6),
+            f"`t` must be in ({end:g}, {float(last):g}], up to the last saved time of a grid; got {begin:g}. "
+            "It is the time to go: save a later time, or start with less.",
+        )
+        dt = (begin - end) / _STEPS if dt is None else float(number("dt", dt))
+        check_range("dt", dt, above=0.0, remedy="Paths are saved every `dt`.")
+        steps = max(1, math.ceil((begin - end) / dt * (1 - 1e-6)))
+        span = jnp.asarray([min(begin, float(last)), end], self.u.dtype)
+        found = _followed(self, jnp.atleast_2d(places), span, steps, key)
+        if places.ndim == 2:
+            return found
+        return eqx.tree_at(lambda f: (f.x, f.inputs, f.cost, f.left), found, replace_fn=lambda a: jax.tree.map(lambda b: b[0], a))
+
+    def save(self, path: str | Path) -> None:
+        """Write the solution to `path`: `.npz` (NumPy), `.nc` (netCDF-3) or `.zarr` (Zarr v3), whole or not at all.
+
+        It holds the times, the points, u and ∇u, and as text the problem, the method, the equation that it really
+        solves, the result and the statistics. Points that form a tensor grid make `.nc` and `.zarr` open in xarray as
+        u(time, x1, ..., xd) with coordinates. An existing file is replaced. Raises `ValueError` for another suffix.
+        """
+        from . import files
+
+        arrays = {name: np.asarray(getattr(self, name)) for name in ("ts", "points", "u", "gradient")}
+        files.save(Path(path), arrays, self.facts())
+
+    def facts(self) -> dict[str, str]:
+        """What a file says beside the arrays, as text: problem, method, equation, result and statistics."""
+        stats = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in self.stats.items()}
+        written = {name: eqx.tree_pformat(getattr(self, name), short_arrays=False) for name in ("problem", "method", "equation")}
+        return {**written, "result": message(self.result), "stats": json.dumps(stats)}
+
+    def _places(self, argument: str, x: ArrayLike) -> Array:
+        places = jnp.asarray(x, self.u.dtype)
+        d = self.problem.dimension
+        require(
+            places.ndim in (1, 2) and places.shape[-1] == d,
+            f"`{argument}` must have shape [{d}] or [m, {d}]; got {places.shape}. The problem has dimension {d}.",
+        )
+        check_inside(argument, places, self.problem, self.method)
+        return places
 
     def _check_time(self, t: Array) -> None:
         known, start = concrete(t), concrete(self.stats["start"])
@@ -92,5 +227,27 @@ def check_inside(argument: str, points: Array, problem: Problem, method: Abstrac
 
 @eqx.filter_jit
 def _evaluate(solution: Solution, t: Array, points: Points) -> Evaluation:
-    state = solution._reach(solution.problem, solution.method, solution.states, solution.ts, t)
+    return _evaluated(solution, t, _reached(solution, t), points)
+
+
+@eqx.filter_jit
+def _reached(solution: Solution, t: Array) -> State:
+    return solution._reach(solution.problem, solution.method, solution.states, solution.ts, t)
+
+
+@eqx.filter_jit
+def _evaluated(solution: Solution, t: Array, state: State, points: Points | None) -> Evaluation:
     return solution.method.evaluate(solution.problem, t, state, points, key=jax.random.key(0))
+
+
+@eqx.filter_jit
+def _followed(
+    solution: Solution, x0: Points, span: Float[Array, "2"], steps: int, key: PRNGKeyArray | None
+) -> "Trajectory":
+    from .trajectories import follow, slopes
+
+    problem, method = solution.problem, solution.method
+    marches = isinstance(method, AbstractEvolution)
+    times = jnp.append(solution.stats["start"], solution.ts)  # the states of a march begin with that at its start
+    slope = slopes(problem, method, solution.states, times)
+    return follow(problem, slope, x0, span, steps, marches, key)

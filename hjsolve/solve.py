@@ -15,8 +15,15 @@ import numpy as np
 from .checks import as_array, concrete, require, whole_number
 from .clock import CompileClock
 from .kernels.vectors import wide_vectors
-from .methods.base import AbstractEvolution, AbstractMethod, AbstractRepresentation, Evaluation, State
-from .problem import Problem
+from .methods.base import (
+    AbstractEvolution,
+    AbstractMethod,
+    AbstractRepresentation,
+    AbstractStationary,
+    Evaluation,
+    State,
+)
+from .problem import Problem, StationaryProblem
 from .problem.initials import Atoms
 from .results import RESULTS, HJWarning, message
 from .solution import Solution, check_inside
@@ -30,9 +37,9 @@ _REPORT_EVERY = 64
 
 
 def solve(
-    problem: Problem,
+    problem: Problem | StationaryProblem,
     method: AbstractMethod,
-    ts: ArrayLike,
+    ts: ArrayLike | None = None,
     *,
     points: ArrayLike | None = None,
     key: PRNGKeyArray | None = None,
@@ -41,7 +48,7 @@ def solve(
     throw: bool = True,
     progress: Progress | None = None,
 ) -> Solution:
-    """Solve `u_t + H(t, x, ∇u) = ε Δu`, `u(0, ·) = g`, and save at the times `ts`.
+    """Solve `u_t + H(t, x, ∇u) = ε Δu`, `u(0, ·) = g`, and save at the times `ts`; or a `StationaryProblem`, without.
 
     **Arguments.** `ts` `[s]` increases within [0, horizon]. `points` `[m, d]`: where to evaluate; None means the
     nodes of a grid method and is refused by methods that have none. `key`: randomness, for methods that sample.
@@ -57,11 +64,13 @@ def solve(
         max_steps = whole_number("max_steps", max_steps, least=1, remedy="None is no limit but 1e6.")
     _check_key(key)
     points_given = None if points is None else as_array("points", points)
-    times = as_array("ts", ts)
+    times = _times(ts, problem)
     _check_times(times, problem)
     _check_points(points_given, problem, method)
     method.check(problem)
-    _check_start(times, problem, method)
+    if isinstance(problem, Problem):
+        _check_start(times, problem, method)
+        _check_obstacles(problem, method)
     dtype = jnp.result_type(float)
     problem, method, times, points_given = cast((problem, method, times, points_given), dtype)
     key = jax.random.key(0) if key is None else key
@@ -69,7 +78,7 @@ def solve(
 
     began = time.perf_counter()
     with CompileClock() as clock:
-        solved = _program(problem, method, times, points_given, key)(problem, method, times, points_given, key, options)
+        solved = _compiled(problem, method, times, points_given, key, options)
         traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(solved))
         if not traced:
             jax.block_until_ready(solved)
@@ -83,10 +92,17 @@ def solve(
     return solved
 
 
-def _program(*arguments: Any) -> Any:
+def _compiled(*arguments: Any) -> Solution:
     """`_solve` compiled for the widest vectors of the CPU where it is a program of its own, which alone may be told."""
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arguments))
-    return _jitted(() if traced else wide_vectors())
+    solved: Solution
+    try:
+        solved = _jitted(() if traced else wide_vectors())(*arguments)
+    except ValueError as error:
+        if "compiler_options" not in str(error):
+            raise
+        solved = _jitted(())(*arguments)  # a function in the problem closes over a traced value
+    return solved
 
 
 @functools.cache
@@ -117,6 +133,12 @@ def _solve(
         equation, reach = method.equation(problem, states), _reach_directly
         stats = {"start": jnp.zeros((), ts.dtype), "steps": jnp.zeros((), int)}
         result = _worst(evaluations.result)
+    elif isinstance(method, AbstractStationary):
+        where = method.nodes(problem) if points is None else points
+        states, result, stats = method.relax(problem, key=prepare_key)
+        evaluations = jax.tree.map(lambda a: a[None], method.evaluate(problem, ts[0], states, points, key=evaluate_key))
+        equation, reach = method.equation(problem, states), _reach_directly
+        stats = {"start": jnp.zeros((), ts.dtype), **stats}
     else:
         raise TypeError(f"`method` must be an evolution or a representation; got {type(method).__name__}.")
     u, gradient = evaluations.u, evaluations.gradient
@@ -229,12 +251,33 @@ def _finish(solution: Solution, throw: bool) -> None:
         raise RuntimeError(f"{name} did not finish: {message(result)}")
 
 
+def _times(ts: ArrayLike | None, problem: Problem | StationaryProblem) -> Array:
+    if isinstance(problem, StationaryProblem):
+        require(ts is None, f"`ts` must be left out for a StationaryProblem, whose solution has no time; got {ts}.")
+        return jnp.zeros(1)
+    require(ts is not None, "`ts` is needed: the times in (0, horizon] to save, such as [0.5].")
+    return as_array("ts", ts)
+
+
 def _check_kinds(problem: Any, method: Any) -> None:
-    if not isinstance(problem, Problem):
+    if not isinstance(problem, Problem | StationaryProblem):
         raise TypeError(f"`problem` must be an hj.Problem; got {problem!r}. Build one, or take exact.problem().")
     if not isinstance(method, AbstractMethod):
         hint = f"write {method.__name__}(...), an instance" if isinstance(method, type) else f"got {method!r}"
         raise TypeError(f"`method` must be one of hj.methods, such as HopfCole() or FiniteDifference(100); {hint}.")
+    if isinstance(problem, StationaryProblem) != isinstance(method, AbstractStationary):
+        raise TypeError(
+            f"`method` {type(method).__name__} does not solve a {type(problem).__name__}. FastSweeping and "
+            "PolicyIteration of hj.methods.grid solve a StationaryProblem, all other methods a Problem."
+        )
+
+
+def _check_obstacles(problem: Problem, method: AbstractMethod) -> None:
+    require(
+        method.knows_obstacles or (problem.ceiling is None and problem.floor is None),
+        f"`ceiling` and `floor` must be None for {type(method).__name__}, which knows no obstacles. Use "
+        "hj.methods.grid.FiniteDifference.",
+    )
 
 
 def _check_key(key: Any) -> None:
@@ -283,7 +326,7 @@ def _check_points(points: Array | None, problem: Problem, method: AbstractMethod
     d = problem.dimension
     if points is None:
         require(
-            isinstance(method, AbstractEvolution),
+            isinstance(method, AbstractEvolution | AbstractStationary),
             f"`points` is needed: {type(method).__name__} has no nodes of its own. Give an array [m, {d}].",
         )
         return

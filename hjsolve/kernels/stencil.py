@@ -56,7 +56,8 @@ def weno3(padded: Values, spacing: Scalar, axis: int = 0) -> tuple[Values, Value
 
     def correction(slope: Array, e1: Array, e2: Array) -> Array:
         small = _SMALL * (slope**2 + e1**2 + e2**2) + _floor(slope)
-        ratio = (e1**2 + small) / (e2**2 + small)
+        unit = _unit(e1**2 + e2**2 + small)
+        ratio = ((e1**2 + small) * unit) / ((e2**2 + small) * unit)
         upwind = 1 / (1 + 2 * ratio**2)  # 1/3 where both parabolas are as smooth
         return (e2 + upwind * (e1 - e2)) / 2
 
@@ -70,7 +71,7 @@ def weno5(padded: Values, spacing: Scalar, axis: int = 0) -> tuple[Values, Value
     """
 
     def weighted(s: tuple[Array, ...], small: Array) -> tuple[Array, ...]:
-        unit = 1 / (s[0] + s[1] + s[2] + 3 * small)  # powers of what is of order one neither overflow nor vanish
+        unit = _unit(s[0] + s[1] + s[2] + 3 * small)
         b1, b2, b3 = ((part + small) * unit for part in s)
         return 0.1 * (b2 * b3) ** 2, 0.6 * (b1 * b3) ** 2, 0.3 * (b1 * b2) ** 2
 
@@ -84,8 +85,10 @@ def wenoz(padded: Values, spacing: Scalar, axis: int = 0) -> tuple[Values, Value
     """
 
     def weighted(s: tuple[Array, ...], small: Array) -> tuple[Array, ...]:
-        spread = jnp.abs(s[0] - s[2])
-        return tuple(d * (1 + (spread / (part + small)) ** 2) for d, part in zip((0.1, 0.6, 0.3), s, strict=True))
+        unit = _unit(s[0] + s[1] + s[2] + 3 * small)
+        spread = jnp.abs(s[0] - s[2]) * unit
+        weights = zip((0.1, 0.6, 0.3), s, strict=True)
+        return tuple(d * (1 + (spread / ((part + small) * unit)) ** 2) for d, part in weights)
 
     return _pair(padded, spacing, axis, 3, _three_stencils(weighted))
 
@@ -146,6 +149,14 @@ def _three_stencils(weighted: Callable[[tuple[Array, ...], Array], tuple[Array, 
 def _smaller(preferred: Array, other: Array) -> Array:
     """The preferred one unless the other is less than half of it."""
     return jnp.where(2 * jnp.abs(other) < jnp.abs(preferred), other, preferred)
+
+
+def _unit(size: Array) -> Array:
+    """1/size: powers of what it makes of order one neither overflow nor vanish, nor do those of derivatives.
+
+    Weights are ratios, in which it cancels: it is a constant to autodiff.
+    """
+    return jax.lax.stop_gradient(1 / size)
 
 
 def _floor(like: Array) -> float:

@@ -4,11 +4,11 @@
 """
 
 import abc
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import equinox as eqx
 
-from ..problem import Problem
+from ..problem import Problem, StationaryProblem
 from ..results import RESULTS
 from ..typing import Array, Float, Points, PRNGKeyArray, Scalar
 
@@ -49,6 +49,9 @@ class LearnsEquation(Protocol):
 
 class AbstractMethod(eqx.Module):
     """A way to solve `u_t + H(t, x, ∇u) = ε Δu`."""
+
+    knows_obstacles: ClassVar[bool] = False
+    """Whether it keeps u below a problem's ceiling and above its floor."""
 
     @abc.abstractmethod
     def check(self, problem: Problem) -> None:
@@ -95,3 +98,17 @@ class AbstractRepresentation(AbstractMethod):
     @abc.abstractmethod
     def prepare(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> State:
         """What all evaluations share (atoms, weights), made once."""
+
+
+class AbstractStationary(AbstractMethod):
+    """A method for `λu + H(x, ∇u) = ε Δu + f` on a grid: its one state serves every time."""
+
+    @abc.abstractmethod
+    def nodes(self, problem: StationaryProblem) -> Points:
+        """The points `[m, d]` that carry the state, last axis fastest."""
+
+    @abc.abstractmethod
+    def relax(
+        self, problem: StationaryProblem, *, key: PRNGKeyArray | None = None
+    ) -> tuple[State, RESULTS, dict[str, Array]]:
+        """The solution's state, how the iteration ended, and numbers about it."""

@@ -3,11 +3,14 @@
 from . import boundaries, exact, hamiltonians, initials, viscosities
 from .base import Problem
 from .domains import AbstractDomain, Box, Torus
+from .stationary import StationaryProblem, Target
 
 __all__ = [
     "AbstractDomain",
     "Box",
     "Problem",
+    "StationaryProblem",
+    "Target",
     "Torus",
     "boundaries",
     "exact",

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from ..checks import check_range, number, require
-from ..typing import Array, ArrayLike, Point, Scalar
+from ..typing import Array, ArrayLike, Point, Scalar, Values, Vectors
 from .domains import AbstractDomain
 from .hamiltonians import AbstractHamiltonian
 from .initials import AbstractInitial, Atoms
+from .obstacles import Obstacle, check_obstacle, height
 from .probe import reads_outside
 from .viscosities import AbstractViscosity, Constant
 
@@ -22,6 +23,12 @@ class Problem(eqx.Module):
     Every number in it (ε, c, bounds, horizon) is an array: changing a value never recompiles, and problems batch under
     `jax.vmap`. `viscosity` also takes a number, meaning `Constant`. Dimensions of the Hamiltonian, the domain and the
     initial data are checked against each other at construction.
+
+    Obstacles, functions ψ(t, x `[d, ...]`) -> `[...]` or initial data, keep u below the `ceiling` and above the
+    `floor`: `max(min(u_t + H − ε Δu, u − floor), u − ceiling) = 0`, the variational inequality of stopping for a cost.
+    A control that minimises stops for the ceiling's height whenever that is lower (with ceiling = g: the backward
+    reachable tube of {g < 0}); where u < 0 is to be reached, a floor that is positive on a set forbids it
+    (reach-avoid). They may move with t. Methods that do not know obstacles refuse them.
     """
 
     hamiltonian: AbstractHamiltonian
@@ -29,6 +36,8 @@ class Problem(eqx.Module):
     initial: AbstractInitial | Atoms
     domain: AbstractDomain
     horizon: Array
+    ceiling: Obstacle | None
+    floor: Obstacle | None
 
     def __init__(
         self,
@@ -37,6 +46,9 @@ class Problem(eqx.Module):
         initial: AbstractInitial | Atoms,
         domain: AbstractDomain,
         horizon: ArrayLike,
+        *,
+        ceiling: Obstacle | None = None,
+        floor: Obstacle | None = None,
     ):
         self.hamiltonian = _instance(
             "hamiltonian", hamiltonian, AbstractHamiltonian, "hj.hamiltonians.Custom(function)"
@@ -47,11 +59,20 @@ class Problem(eqx.Module):
         self.horizon = number("horizon", horizon)
         check_range("horizon", self.horizon, above=0.0, remedy="The solution starts at t = 0 and runs forward.")
         _check_dimensions(self.hamiltonian, self.initial, self.domain.dimension)
+        self.ceiling, self.floor = ceiling, floor
+        for argument, obstacle in (("ceiling", ceiling), ("floor", floor)):
+            check_obstacle(argument, obstacle, self.domain.dimension)
 
     @property
     def dimension(self) -> int:
         """The space dimension d."""
         return self.domain.dimension
+
+    def confined(self, t: Scalar, x: Vectors, u: Values) -> Values:
+        """u `[...]` at places x `[d, ...]`, raised to the floor and then lowered to the ceiling."""
+        if self.floor is not None:
+            u = jnp.maximum(u, height(self.floor, t, x))
+        return u if self.ceiling is None else jnp.minimum(u, height(self.ceiling, t, x))
 
     def residual(self, u: Callable[[Scalar, Point], Scalar], t: ArrayLike, x: Array) -> Scalar:
         """`u_t + H(t, x, ∇u) − ε Δu` of any twice differentiable callable `u(t, x [d]) -> []`, at one point x `[d]`.

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -67,6 +68,28 @@ def test_pairs_do_not_depend_on_the_unit_of_u(name: str) -> None:
             np.testing.assert_allclose(scaled, one, rtol=0, atol=allowed)
     constant = np.array(pair(jnp.full(40, 3.0), 0.1))
     assert (constant == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", PAIRS)
+def test_pairs_have_derivatives_where_u_is_flat_small_or_large(name: str, dtype: type) -> None:
+    """Against differences of the pair in float64, along a line through u; flat u has a derivative too."""
+    pair, width, *_ = PAIRS[name]
+    rng = np.random.default_rng(3)
+    x = nodes(width, n=30)
+    values, change = np.sin(3 * x) + np.abs(x - 1.4), rng.normal(size=len(x))
+    weights = rng.normal(size=(2, 30))
+    total = lambda v, unit: jnp.sum(weights * jnp.stack(pair(v, 0.1))) / unit
+    difference = (total(values + 1e-6 * change, 1.0) - total(values - 1e-6 * change, 1.0)) / 2e-6
+    for unit in (2.0**-27, 1.0, 2.0**27):
+        _, found = jax.jvp(lambda v, u=unit: total(v, u), (dtype(unit * values),), (dtype(unit * change),))
+        pulled = jax.grad(lambda v, u=unit: total(v, u))(dtype(unit * values))
+        tolerance = 2e-3 if dtype is np.float32 else 1e-5  # of the weights at the kink, where they are steep
+        np.testing.assert_allclose([found, np.sum(np.float64(pulled) * unit * change)], difference, rtol=tolerance)
+    for flat in (0.0, 3.0):
+        gradient = jax.grad(lambda v: total(v, 1.0))(jnp.full(30 + 2 * width, flat, dtype))
+        assert np.isfinite(gradient).all()
+        assert np.abs(gradient).max() > 1
 
 
 @pytest.mark.parametrize("name", PAIRS)

@@ -3,5 +3,6 @@
 from . import derivatives, fluxes, step_rules, steppers
 from .finite_difference import FiniteDifference
 from .propagator import Propagator
+from .sweeping import FastSweeping
 
-__all__ = ["FiniteDifference", "Propagator", "derivatives", "fluxes", "step_rules", "steppers"]
+__all__ = ["FastSweeping", "FiniteDifference", "Propagator", "derivatives", "fluxes", "step_rules", "steppers"]

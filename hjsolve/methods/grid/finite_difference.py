@@ -16,7 +16,8 @@ from ...results import RESULTS
 from ...typing import Array, ArrayLike, Points, PRNGKeyArray, Scalar, Values, Vectors
 from ..base import AbstractEvolution, Evaluation
 from .derivatives import WENO5, AbstractDerivative
-from .fluxes import AbstractFlux, LocalLaxFriedrichs
+from .faces import check_faces, on_faces
+from .fluxes import AbstractFlux, LocalLaxFriedrichs, numerical
 from .hessian import GridHessian
 from .mesh import Mesh
 from .step_rules import CFL, AbstractStepRule
@@ -40,6 +41,8 @@ class FiniteDifference(AbstractEvolution):
     """
 
     cells: int | tuple[int, ...] = eqx.field(static=True)
+    knows_obstacles = True
+
     derivative: AbstractDerivative
     flux: AbstractFlux
     stepper: AbstractStepper
@@ -86,6 +89,7 @@ class FiniteDifference(AbstractEvolution):
             f"`cells` must have one entry per axis ({d}); got {self.cells}. One number serves every axis.",
         )
         self.flux.check(problem.hamiltonian)
+        check_faces(problem, self.mesh(problem), self.derivative.width)
         check_periodic_data(problem, "FiniteDifference")
         if not isinstance(problem.initial, Atoms):
             require(self.start is None, "`start` is for Atoms alone; other data start at t = 0. Leave it out.")
@@ -123,7 +127,8 @@ class FiniteDifference(AbstractEvolution):
         mesh = self.mesh(problem)
         initial = problem.initial
         if not isinstance(initial, Atoms):
-            return eqx.filter_vmap(initial)(mesh.points).reshape(mesh.shape)
+            u = eqx.filter_vmap(initial)(mesh.points).reshape(mesh.shape)
+            return problem.confined(self.start_time(problem), mesh.coordinates, u)
         c, epsilon = parameters(problem)
         t = self.start_time(problem)
         y, g = jnp.asarray(initial.y), jnp.asarray(initial.g)
@@ -145,7 +150,7 @@ class FiniteDifference(AbstractEvolution):
 
         def rate(t: Scalar, u: Values) -> Values:
             p_minus, p_plus = self._one_sided(mesh, u)
-            transport = self.flux(problem.hamiltonian, t, x, p_minus, p_plus)
+            transport = numerical(self.flux, problem.hamiltonian, t, x, p_minus, p_plus)
             p = each(lambda minus, plus: (minus + plus) / 2, p_minus, p_plus)
 
             def viscous() -> Values:
@@ -155,7 +160,7 @@ class FiniteDifference(AbstractEvolution):
                 return jax.lax.cond(problem.viscosity.epsilon > 0, viscous, lambda: jnp.zeros_like(u)) - transport
             return viscous() - transport
 
-        new = self.stepper(rate, t, dt, state)
+        new = problem.confined(t + dt, x, on_faces(problem, mesh, t + dt, self.stepper(rate, t, dt, state)))
         finite = jnp.isfinite(jnp.sum(new))
         return new, RESULTS.where(finite, RESULTS.successful, RESULTS.nonfinite)
 

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from ...checks import require
-from ...problem.hamiltonians import AbstractHamiltonian
+from ...problem.hamiltonians import AbstractHamiltonian, Freezing
 from ...problem.hamiltonians.base import each
 from ...problem.hamiltonians.upwind import is_upwindable, upwind
 from ...typing import Scalar, Values, Vectors
@@ -108,6 +108,15 @@ class Godunov(AbstractFlux):
     ) -> Values:
         """Godunov's Hamiltonian."""
         return hamiltonian(t, x, upwind(hamiltonian, t, x, p_minus, p_plus))
+
+
+def numerical(
+    flux: AbstractFlux, hamiltonian: AbstractHamiltonian, t: Scalar, x: Vectors, p_minus: Vectors, p_plus: Vectors
+) -> Values:
+    """The flux's Ĥ; max(Ĥ, 0) for max(H, 0), whose dissipation would otherwise move what is at rest."""
+    if isinstance(hamiltonian, Freezing):
+        return jnp.maximum(numerical(flux, hamiltonian.hamiltonian, t, x, p_minus, p_plus), 0.0)
+    return flux(hamiltonian, t, x, p_minus, p_plus)
 
 
 def _between(p_minus: Vectors, p_plus: Vectors) -> tuple[Vectors, Vectors]:

@@ -47,8 +47,8 @@ class Mesh(eqx.Module):
             return before, after
         lower, upper = self.domain.boundary[axis]
         spacing = self.spacing[axis]
-        near = jnp.moveaxis(jax.lax.slice_in_dim(values, 0, width + 1, axis=axis), axis, 0)
-        far = jnp.moveaxis(jax.lax.slice_in_dim(values, n - width - 1, n, axis=axis), axis, 0)
+        near = jnp.moveaxis(jax.lax.slice_in_dim(values, 0, lower.reads(width), axis=axis), axis, 0)
+        far = jnp.moveaxis(jax.lax.slice_in_dim(values, n - upper.reads(width), n, axis=axis), axis, 0)
         before = jnp.moveaxis(lower.ghosts(near, spacing, width)[::-1], 0, axis)
         return before, jnp.moveaxis(upper.ghosts(far[::-1], spacing, width), 0, axis)
 

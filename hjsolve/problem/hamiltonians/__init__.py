@@ -1,10 +1,13 @@
 """Hamiltonians H(t, x, p); this export list is the registry."""
 
+from . import inputs
+from .affine import AbstractAffine, ControlAffine, Isaacs
 from .base import AbstractConvexHamiltonian, AbstractHamiltonian
 from .convex_separable import ConvexSeparable
 from .custom import Custom
 from .drift import WithDrift
 from .eikonal import Eikonal
+from .freezing import Freezing
 from .linear import Linear
 from .norm import Norm
 from .polyhedral import Polyhedral
@@ -13,13 +16,21 @@ from .power import Power
 from .quadratic import Quadratic
 from .separable import Separable
 from .source import WithSource
+from .systems import Air3D, DoubleIntegrator, Dubins
 
 __all__ = [
+    "AbstractAffine",
     "AbstractConvexHamiltonian",
     "AbstractHamiltonian",
+    "Air3D",
+    "ControlAffine",
     "ConvexSeparable",
     "Custom",
+    "DoubleIntegrator",
+    "Dubins",
     "Eikonal",
+    "Freezing",
+    "Isaacs",
     "Linear",
     "Norm",
     "Polyhedral",
@@ -29,4 +40,5 @@ __all__ = [
     "WithDrift",
     "WithPotential",
     "WithSource",
+    "inputs",
 ]

@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 from ...typing import Scalar, Vectors
 from .base import AbstractHamiltonian, each
 from .drift import WithDrift
+from .freezing import Freezing
 from .potential import WithPotential
 from .quadratic import Quadratic
 from .source import WithSource
@@ -22,7 +23,7 @@ class Upwindable(Protocol):
 
 def is_upwindable(hamiltonian: AbstractHamiltonian) -> bool:
     """Whether `upwind` knows this Hamiltonian."""
-    if isinstance(hamiltonian, WithPotential | WithSource):
+    if isinstance(hamiltonian, WithPotential | WithSource | Freezing):
         return is_upwindable(hamiltonian.hamiltonian)
     if isinstance(hamiltonian, WithDrift):
         return isinstance(hamiltonian.hamiltonian, Quadratic)
@@ -30,8 +31,8 @@ def is_upwindable(hamiltonian: AbstractHamiltonian) -> bool:
 
 
 def upwind(hamiltonian: AbstractHamiltonian, t: Scalar, x: Vectors, p_minus: Vectors, p_plus: Vectors) -> Vectors:
-    """See `Upwindable`; potentials and sources change nothing, and a drift b moves the middle of c|p|² to −b/2c."""
-    if isinstance(hamiltonian, WithPotential | WithSource):
+    """See `Upwindable`; potentials, sources and max(·, 0) change nothing, a drift b moves c|p|²'s middle to −b/2c."""
+    if isinstance(hamiltonian, WithPotential | WithSource | Freezing):
         return upwind(hamiltonian.hamiltonian, t, x, p_minus, p_plus)
     if isinstance(hamiltonian, WithDrift):
         assert isinstance(hamiltonian.hamiltonian, Quadratic)
