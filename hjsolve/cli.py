@@ -112,7 +112,7 @@ def solve(
     out: Annotated[Path, typer.Option(help="The folder for the solution and its picture.")] = Path(),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing solution.")] = False,
 ) -> None:
-    """Solve a problem from a YAML file: a .npz or .nc of the solution and a PNG."""
+    """Solve a problem from a YAML file: the solution as .npz, .nc or .zarr, a PNG, and an animation if asked for."""
     with _reported():
         from hjsolve.study.adhoc import solve_file
 

@@ -47,7 +47,10 @@ def variables(arrays: Mapping[str, _Array]) -> _Variables:
     found: _Variables = {"time": (("time",), arrays["ts"])}
     if grid is None:
         found["points"] = (("point", "axis"), arrays["points"])
-        return found | {"u": (("time", "point"), arrays["u"]), "gradient": (("time", "point", "axis"), arrays["gradient"])}
+        return found | {
+            "u": (("time", "point"), arrays["u"]),
+            "gradient": (("time", "point", "axis"), arrays["gradient"]),
+        }
     names = tuple(f"x{k + 1}" for k in range(len(grid.axes)))
     found |= {name: ((name,), axis) for name, axis in zip(names, grid.axes, strict=True)}
     found["u"] = (("time", *names), grid.arrange(arrays["u"]))

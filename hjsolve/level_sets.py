@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from .checks import require
+from .problem import AbstractDomain
+from .tensor_grid import recognise
 
 _Array = np.ndarray[Any, Any]
 Sampler = Callable[[_Array], tuple[_Array, _Array]]
@@ -20,13 +22,27 @@ _LEAST_BATCH = 64
 
 
 class Surface(NamedTuple):
-    """Triangles: `vertices` `[n, 3]`, and `faces` `[m, 3]` of indices into them, counter-clockwise seen from larger u."""
+    """Triangles: `vertices` `[n, 3]`, and `faces` `[m, 3]` of indices into them, counter-clockwise from larger u."""
 
     vertices: _Array
     faces: _Array
 
 
 LevelSet: TypeAlias = _Array | list[_Array] | Surface
+
+
+def locate(points: _Array, sampler: Sampler, domain: AbstractDomain, level: float) -> LevelSet:
+    """{u = level} of what `sampler` gives: found between the `points`, which must form a tensor grid, then polished."""
+    grid = recognise(points)
+    if grid is None or min(grid.shape) < 2:
+        raise ValueError(
+            "`level_set` needs a solution on a tensor grid with 2 or more points per axis; the points of this one form "
+            "none. Solve with `points` such as np.stack(np.meshgrid(*axes), -1).reshape(-1, d)."
+        )
+    values = grid.arrange(sampler(points)[0][None])[0]
+    periods = tuple(float(e) if p else None for e, p in zip(domain.extent, domain.periodic, strict=True))
+    axes, u = closed(grid.axes, values, periods)
+    return polished(trace(axes, u, level), level, sampler, axes)
 
 
 def trace(axes: tuple[_Array, ...], u: _Array, level: float) -> LevelSet:
@@ -45,23 +61,21 @@ def trace(axes: tuple[_Array, ...], u: _Array, level: float) -> LevelSet:
     return _curves(axes, u, level) if u.ndim == 2 else _surface(axes, u - level)
 
 
-def polished(found: LevelSet, level: float, sampler: Sampler, lower: _Array, upper: _Array, reach: float) -> LevelSet:
+def polished(found: LevelSet, level: float, sampler: Sampler, axes: tuple[_Array, ...]) -> LevelSet:
     """Move the points of a level set by Newton's method along ∇u, to where `sampler` says that u = level.
 
-    A point on a face of the box [lower, upper] stays on it. A step that is longer than `reach`, or after which u is
-    not closer to the level (at a kink), is not taken.
+    A point on a face of the grid stays on it. A step that is longer than a cell, or after which u is not closer to
+    the level (at a kink), is not taken.
     """
     if isinstance(found, Surface):
-        return Surface(_newton(found.vertices, level, sampler, lower, upper, reach), found.faces)
+        return Surface(_newton(found.vertices, level, sampler, axes), found.faces)
     if isinstance(found, list):
-        moved = _newton(np.concatenate([np.empty((0, len(lower))), *found]), level, sampler, lower, upper, reach)
+        moved = _newton(np.concatenate([np.empty((0, len(axes))), *found]), level, sampler, axes)
         return np.split(moved, np.cumsum([len(line) for line in found])[:-1]) if found else []
-    return np.sort(_newton(found, level, sampler, lower, upper, reach), axis=0)
+    return np.sort(_newton(found, level, sampler, axes), axis=0)
 
 
-def closed(
-    axes: tuple[_Array, ...], u: _Array, periods: tuple[float | None, ...]
-) -> tuple[tuple[_Array, ...], _Array]:
+def closed(axes: tuple[_Array, ...], u: _Array, periods: tuple[float | None, ...]) -> tuple[tuple[_Array, ...], _Array]:
     """The grid with the first node of every periodic axis repeated a period later, where only that node is missing."""
     complete = list(axes)
     for k, (axis, period) in enumerate(zip(axes, periods, strict=True)):
@@ -74,9 +88,11 @@ def closed(
     return tuple(complete), u
 
 
-def _newton(x: _Array, level: float, sampler: Sampler, lower: _Array, upper: _Array, reach: float) -> _Array:
+def _newton(x: _Array, level: float, sampler: Sampler, axes: tuple[_Array, ...]) -> _Array:
     if len(x) == 0:
         return x
+    lower, upper = (np.array([axis[end] for axis in axes]) for end in (0, -1))
+    reach = max(np.diff(axis).max() for axis in axes)
     on_face = (x == lower) | (x == upper)
     value, slope = _sampled(sampler, x)
     for _ in range(_NEWTON_STEPS):
@@ -109,7 +125,7 @@ def _points(x: _Array, v: _Array) -> _Array:
 def _curves(axes: tuple[_Array, ...], u: _Array, level: float) -> list[_Array]:
     from contourpy import LineType, contour_generator
 
-    generator = contour_generator(*axes, u.T, name="serial", line_type=LineType.Separate)
+    generator = contour_generator(x=axes[0], y=axes[1], z=u.T, name="serial", line_type=LineType.Separate)
     lines: list[_Array] = generator.lines(level)  # type: ignore[assignment]
     return lines
 
@@ -151,7 +167,7 @@ def _surface(axes: tuple[_Array, ...], v: _Array) -> Surface:
     fraction = v[a] / (v[a] - v[b])
     # an edge cut at its end is that node, so that triangles around it meet in one vertex
     a, b = np.where(fraction == 1, b, a), np.where(fraction == 0, a, b)
-    keys, first, index = np.unique(a * len(v) + b, return_index=True, return_inverse=True)
+    _, first, index = np.unique(a * len(v) + b, return_index=True, return_inverse=True)
     a, b, fraction = a[first], b[first], fraction[first]
     vertices = nodes[a] + np.where(a == b, 0.0, fraction)[:, None] * (nodes[b] - nodes[a])
     faces = index.reshape(-1, 3)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .checks import check_range, concrete, number, require
-from .methods.base import AbstractEvolution, AbstractMethod, Evaluation, State
+from .methods.base import AbstractEvolution, AbstractMethod, AbstractStationary, Evaluation, State
 from .problem import Problem
 from .problem.initials import Atoms
 from .results import RESULTS, message
@@ -82,32 +82,19 @@ class Solution(eqx.Module):
 
         Raises `ValueError` for d > 3, for points that form no tensor grid, and where u is not finite.
         """
-        from . import level_sets
-        from .tensor_grid import recognise
+        from .level_sets import locate
 
-        time, wanted = jnp.asarray(t, self.u.dtype), float(level)
+        time = jnp.asarray(t, self.u.dtype)
         self._check_time(time)
-        evolves = isinstance(self.method, AbstractEvolution)
-        points = self.method.nodes(self.problem) if isinstance(self.method, AbstractEvolution) else self.points
-        grid = recognise(np.asarray(points))
-        if grid is None or min(grid.shape) < 2:
-            raise ValueError(
-                "`level_set` needs a solution on a tensor grid with at least 2 points per axis; the points of this one "
-                "form none. Solve with `points` such as np.stack(np.meshgrid(*axes), -1).reshape(-1, d)."
-            )
         state = _reached(self, time)
+        nodes = getattr(self.method, "nodes", None)  # grids have them
+        points = np.asarray(self.points if nodes is None else nodes(self.problem))
 
-        def sample(x: np.ndarray[Any, Any] | None) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-            found = _evaluated(self, time, state, None if x is None else jnp.asarray(x, self.u.dtype))
+        def sample(x: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+            found = _evaluated(self, time, state, None if nodes and x is points else jnp.asarray(x, self.u.dtype))
             return np.asarray(found.u), np.asarray(found.gradient)
 
-        domain = self.problem.domain
-        periods = [float(e) if p else None for e, p in zip(domain.extent, domain.periodic, strict=True)]
-        values = sample(None if evolves else np.asarray(points))[0]
-        axes, u = level_sets.closed(grid.axes, grid.arrange(values[None])[0], tuple(periods))
-        reach = max(float(np.diff(axis).max()) for axis in axes)
-        ends = (np.array([axis[k] for axis in axes]) for k in (0, -1))
-        return level_sets.polished(level_sets.trace(axes, u, wanted), wanted, sample, *ends, reach)
+        return locate(points, sample, self.problem.domain, float(level))
 
     def feedback(self, t: ArrayLike, x: ArrayLike) -> "Inputs":
         """The closed loop at time to go t and x `[d]` or `[m, d]`: `control`, `disturbance` and `velocity` from ∇u.
@@ -145,31 +132,14 @@ class Solution(eqx.Module):
         one side; a control that jumps back and forth there chatters at the size of dt.
         Differentiable with respect to x0. Raises `ValueError` for x0 outside the domain and t beyond the saved times.
         """
-        from .trajectories import Meshed
-
-        if isinstance(self.method, AbstractEvolution) and not isinstance(self.method, Meshed):
-            raise ValueError(
-                f"`trajectory` needs a method on a uniform grid or one that evaluates any time; "
-                f"{type(self.method).__name__} is neither. Use hj.methods.grid.FiniteDifference."
-            )
         places = self._places("x0", x0)
-        last = self.ts[-1] if isinstance(self.method, AbstractEvolution) else self.problem.horizon
-        begin = float(self.ts[-1] if t is None else number("t", t))
-        singular = isinstance(self.problem.initial, Atoms) and not isinstance(self.method, AbstractEvolution)
-        end = float(self.ts[0] if singular else self.stats["start"])
-        require(
-            end < begin <= float(last) * (1 + 1e-6),
-            f"`t` must be in ({end:g}, {float(last):g}], up to the last saved time of a grid; got {begin:g}. "
-            "It is the time to go: save a later time, or start with less.",
-        )
-        dt = (begin - end) / _STEPS if dt is None else float(number("dt", dt))
-        check_range("dt", dt, above=0.0, remedy="Paths are saved every `dt`.")
-        steps = max(1, math.ceil((begin - end) / dt * (1 - 1e-6)))
-        span = jnp.asarray([min(begin, float(last)), end], self.u.dtype)
+        span, steps = self._span(t, dt)
         found = _followed(self, jnp.atleast_2d(places), span, steps, key)
         if places.ndim == 2:
             return found
-        return eqx.tree_at(lambda f: (f.x, f.inputs, f.cost, f.left), found, replace_fn=lambda a: jax.tree.map(lambda b: b[0], a))
+        return eqx.tree_at(
+            lambda f: (f.x, f.inputs, f.cost, f.left), found, replace_fn=lambda a: jax.tree.map(lambda b: b[0], a)
+        )
 
     def save(self, path: str | Path) -> None:
         """Write the solution to `path`: `.npz` (NumPy), `.nc` (netCDF-3) or `.zarr` (Zarr v3), whole or not at all.
@@ -186,7 +156,10 @@ class Solution(eqx.Module):
     def facts(self) -> dict[str, str]:
         """What a file says beside the arrays, as text: problem, method, equation, result and statistics."""
         stats = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in self.stats.items()}
-        written = {name: eqx.tree_pformat(getattr(self, name), short_arrays=False) for name in ("problem", "method", "equation")}
+        written = {
+            name: eqx.tree_pformat(getattr(self, name), short_arrays=False)
+            for name in ("problem", "method", "equation")
+        }
         return {**written, "result": message(self.result), "stats": json.dumps(stats)}
 
     def _places(self, argument: str, x: ArrayLike) -> Array:
@@ -198,6 +171,29 @@ class Solution(eqx.Module):
         )
         check_inside(argument, places, self.problem, self.method)
         return places
+
+    def _span(self, t: float | None, dt: float | None) -> tuple[Array, int]:
+        """The times to go between which a trajectory runs, and its number of steps."""
+        from .trajectories import Meshed
+
+        marches = isinstance(self.method, AbstractEvolution)
+        if isinstance(self.method, AbstractStationary) or (marches and not isinstance(self.method, Meshed)):
+            raise ValueError(
+                f"`trajectory` needs a solution in time, on a uniform grid or by a method that evaluates any time; "
+                f"{type(self.method).__name__} gives none. Use hj.methods.grid.FiniteDifference, or `feedback`."
+            )
+        last = float(self.ts[-1] if marches else self.problem.horizon)
+        begin = float(self.ts[-1] if t is None else number("t", t))
+        singular = isinstance(self.problem.initial, Atoms) and not marches
+        end = float(self.ts[0] if singular else self.stats["start"])
+        require(
+            end < begin <= last * (1 + 1e-6),
+            f"`t` must be in ({end:g}, {last:g}], up to the last saved time of a grid; got {begin:g}. It is the time "
+            "to go: save a later time, or start with less.",
+        )
+        step = (begin - end) / _STEPS if dt is None else float(number("dt", dt))
+        check_range("dt", step, above=0.0, remedy="It is the time between two places of the path.")
+        return jnp.asarray([min(begin, last), end], self.u.dtype), max(1, math.ceil((begin - end) / step * (1 - 1e-6)))
 
     def _check_time(self, t: Array) -> None:
         known, start = concrete(t), concrete(self.stats["start"])
@@ -213,8 +209,8 @@ class Solution(eqx.Module):
 
 
 def check_inside(argument: str, points: Array, problem: Problem, method: AbstractMethod) -> None:
-    """Refuse points `[..., d]` outside the domain of a method that marches on a grid, which ends at the faces."""
-    if not isinstance(method, AbstractEvolution):
+    """Refuse points `[..., d]` outside the domain of a method on a grid, which ends at the faces."""
+    if not isinstance(method, AbstractEvolution | AbstractStationary):
         return
     outside = concrete(~problem.domain.contains(points, slack=1e-6))
     if outside is not None:

@@ -65,9 +65,10 @@ def solve(
     _check_key(key)
     points_given = None if points is None else as_array("points", points)
     times = _times(ts, problem)
-    _check_times(times, problem)
-    _check_points(points_given, problem, method)
-    method.check(problem)
+    posed: Any = problem  # of the kind that the method solves
+    _check_times(times, posed)
+    _check_points(points_given, posed, method)
+    method.check(posed)
     if isinstance(problem, Problem):
         _check_start(times, problem, method)
         _check_obstacles(problem, method)
@@ -134,8 +135,9 @@ def _solve(
         stats = {"start": jnp.zeros((), ts.dtype), "steps": jnp.zeros((), int)}
         result = _worst(evaluations.result)
     elif isinstance(method, AbstractStationary):
-        where = method.nodes(problem) if points is None else points
-        states, result, stats = method.relax(problem, key=prepare_key)
+        posed: Any = problem
+        where = method.nodes(posed) if points is None else points
+        states, result, stats = method.relax(posed, key=prepare_key)
         evaluations = jax.tree.map(lambda a: a[None], method.evaluate(problem, ts[0], states, points, key=evaluate_key))
         equation, reach = method.equation(problem, states), _reach_directly
         stats = {"start": jnp.zeros((), ts.dtype), **stats}

@@ -1,4 +1,4 @@
-"""Points that form a tensor grid, recognised from their coordinates: what level sets, files and pictures are made on."""
+"""Points that form a tensor grid, recognised from their coordinates: level sets, files and pictures are made on it."""
 
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ _Array = np.ndarray[Any, Any]
 
 
 class TensorGrid(NamedTuple):
-    """`axes`: the increasing coordinates of every axis; `order` `[m]`: the points, counted with the last axis fastest."""
+    """`axes`: the increasing coordinates of every axis; `order` `[m]`: the points in order, last axis fastest."""
 
     axes: tuple[_Array, ...]
     order: _Array
@@ -24,7 +24,7 @@ class TensorGrid(NamedTuple):
 
 
 def recognise(points: _Array) -> TensorGrid | None:
-    """The grid that points `[m, d]` form, in whatever order; None if they form none. Coordinates must repeat exactly."""
+    """The grid that points `[m, d]` form, in whatever order; None if none. Coordinates must repeat exactly."""
     axes = tuple(np.unique(column) for column in points.T)
     if np.prod([len(axis) for axis in axes], dtype=float) != len(points):
         return None

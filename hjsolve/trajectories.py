@@ -9,9 +9,8 @@ import jax.numpy as jnp
 
 from .methods.base import AbstractEvolution, AbstractMethod, State
 from .problem import Problem
-from .problem.hamiltonians import AbstractHamiltonian, WithPotential
+from .problem.hamiltonians import AbstractHamiltonian, Freezing, WithPotential, WithSource
 from .problem.hamiltonians.controlled import Controlled
-from .problem.hamiltonians.source import WithSource
 from .results import RESULTS
 from .typing import Array, Float, Points, PRNGKeyArray, Scalar, Values, Vectors
 
@@ -80,10 +79,14 @@ def closed_loop(hamiltonian: AbstractHamiltonian, t: Scalar, x: Vectors, p: Vect
     """What is optimal at x where ∇u = p, all `[d, ...]` with the component first: a*, b* and f(t, x, a*, b*).
 
     For Hamiltonians without inputs the velocity is that of the characteristic, −∂H/∂p. A potential or a source changes
-    the cost alone.
+    the cost alone; where a value is frozen the state rests.
     """
-    while isinstance(hamiltonian, WithPotential | WithSource):
-        hamiltonian = hamiltonian.hamiltonian
+    if isinstance(hamiltonian, WithPotential | WithSource):
+        return closed_loop(hamiltonian.hamiltonian, t, x, p)
+    if isinstance(hamiltonian, Freezing):
+        inner = closed_loop(hamiltonian.hamiltonian, t, x, p)
+        moves = hamiltonian.hamiltonian(t, x, p) > 0
+        return Inputs(inner.control, inner.disturbance, jnp.where(moves, inner.velocity, 0.0))
     if not isinstance(hamiltonian, Controlled):
         return Inputs(None, None, -hamiltonian.velocity(t, x, p))
     control, disturbance = hamiltonian.control(t, x, p), hamiltonian.disturbance(t, x, p)
@@ -117,7 +120,13 @@ def slopes(problem: Problem, method: AbstractMethod, states: State, times: Float
 
 
 def follow(
-    problem: Problem, slope: Slope, x: Points, span: Float[Array, "2"], steps: int, walls: bool, key: PRNGKeyArray | None
+    problem: Problem,
+    slope: Slope,
+    x: Points,
+    span: Float[Array, "2"],
+    steps: int,
+    walls: bool,
+    key: PRNGKeyArray | None,
 ) -> Trajectory:
     """Follow the closed loop from x with `span[0]` to go until `span[1]` is left, in equal steps.
 

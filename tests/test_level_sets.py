@@ -109,7 +109,9 @@ def test_a_sphere_in_space() -> None:
     axis = np.linspace(-1.0, 1.0, 7)
     points = np.stack(np.meshgrid(axis, axis, axis), -1).reshape(-1, 3)  # not in the order of the last axis fastest
     surface = one_atom(points).level_set(0.5, 0.3)
-    np.testing.assert_allclose(radii(surface.vertices), np.sqrt(0.6), rtol=0, atol=1e-11)  # 0.03 off, squared three times
+    np.testing.assert_allclose(
+        radii(surface.vertices), np.sqrt(0.6), rtol=0, atol=1e-11
+    )  # 0.03 off, squared three times
     assert surface.faces.max() == len(surface.vertices) - 1
 
 

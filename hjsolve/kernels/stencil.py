@@ -5,6 +5,7 @@ a first-order difference plus a correction made of second differences, e_j = (u_
 shared by both sides, and they are what smoothness is measured by, so that nothing cancels between large slopes.
 """
 
+import itertools
 from collections.abc import Callable
 
 import jax
@@ -70,12 +71,10 @@ def weno5(padded: Values, spacing: Scalar, axis: int = 0) -> tuple[Values, Value
     Source: Jiang & Peng 2000, doi:10.1137/S106482759732455X.
     """
 
-    def weighted(s: tuple[Array, ...], small: Array) -> tuple[Array, ...]:
-        unit = _unit(s[0] + s[1] + s[2] + 3 * small)
-        b1, b2, b3 = ((part + small) * unit for part in s)
-        return 0.1 * (b2 * b3) ** 2, 0.6 * (b1 * b3) ** 2, 0.3 * (b1 * b2) ** 2
+    def weights(b1: Array, b2: Array, b3: Array) -> tuple[Array, ...]:
+        return (b2 * b3) ** 2, 6 * (b1 * b3) ** 2, 3 * (b1 * b2) ** 2
 
-    return _pair(padded, spacing, axis, 3, _three_stencils(weighted))
+    return _three_stencils(padded, spacing, axis, weights)
 
 
 def wenoz(padded: Values, spacing: Scalar, axis: int = 0) -> tuple[Values, Values]:
@@ -84,13 +83,12 @@ def wenoz(padded: Values, spacing: Scalar, axis: int = 0) -> tuple[Values, Value
     Source: Borges, Carmona, Costa & Don 2008, doi:10.1016/j.jcp.2007.11.038.
     """
 
-    def weighted(s: tuple[Array, ...], small: Array) -> tuple[Array, ...]:
-        unit = _unit(s[0] + s[1] + s[2] + 3 * small)
-        spread = jnp.abs(s[0] - s[2]) * unit
-        weights = zip((0.1, 0.6, 0.3), s, strict=True)
-        return tuple(d * (1 + (spread / ((part + small) * unit)) ** 2) for d, part in weights)
+    def weights(b1: Array, b2: Array, b3: Array) -> tuple[Array, ...]:
+        spread = (b1 - b3) ** 2
+        s1, s2, s3 = b1**2, b2**2, b3**2
+        return (s1 + spread) * s2 * s3, 6 * (s2 + spread) * s1 * s3, 3 * (s3 + spread) * s1 * s2
 
-    return _pair(padded, spacing, axis, 3, _three_stencils(weighted))
+    return _three_stencils(padded, spacing, axis, weights)
 
 
 def second_derivative(padded: Values, spacing: Scalar, *, order: int, axis: int = 0) -> Values:
@@ -128,22 +126,37 @@ def _pair(
     return minus + correction(minus, *(near[k] for k in reach)), plus - correction(plus, *(near[-k] for k in reach))
 
 
-def _three_stencils(weighted: Callable[[tuple[Array, ...], Array], tuple[Array, ...]]) -> Callable[..., Array]:
-    """The mean of three cubic corrections by `weighted(smoothness of each, a small amount of it)`, not normalised."""
+def _three_stencils(
+    padded: Values, spacing: Scalar, axis: int, weights: Callable[[Array, Array, Array], tuple[Array, ...]]
+) -> tuple[Values, Values]:
+    """(p⁻, p⁺) as means of three cubics each, by `weights(β₁, β₂, β₃)`, which are free of divisions: not normalised.
 
-    def correction(slope: Array, e1: Array, e2: Array, e3: Array, e4: Array) -> Array:
-        smoothness = (
-            13 / 12 * (e2 - e1) ** 2 + 0.25 * (3 * e2 - e1) ** 2,
-            13 / 12 * (e3 - e2) ** 2 + 0.25 * (e2 + e3) ** 2,
-            13 / 12 * (e4 - e3) ** 2 + 0.25 * (3 * e3 - e4) ** 2,
-        )
-        # relative to the slopes, so that the weights do not depend on the unit of u
-        small = _SMALL * (slope**2 + e1**2 + e2**2 + e3**2 + e4**2) + _floor(slope)
-        a1, a2, a3 = weighted(smoothness, small)
+    β_k is the smoothness of a stencil, up to a common factor that makes it of order one. What both sides need is
+    computed once, in differences that are not divided by Δx; one division a side is left.
+    """
+    n = padded.shape[axis] - 6
+    u = [_part(padded, axis, k, n) for k in range(7)]
+    slopes = [after - before for before, after in itertools.pairwise(u)]
+    bends = [after - before for before, after in itertools.pairwise(slopes)]
+    turns = [13 / 3 * (after - before) ** 2 for before, after in itertools.pairwise(bends)]
+    e1, e2, e3, e4, e5 = bends
+    left = turns[0] + (3 * e2 - e1) ** 2, turns[1] + (e2 + e3) ** 2, turns[2] + (3 * e3 - e4) ** 2
+    right = turns[3] + (3 * e4 - e5) ** 2, turns[2] + (e4 + e3) ** 2, turns[1] + (3 * e3 - e2) ** 2
+    rough = left[0] + left[1] + left[2] + right[0] + right[1] + right[2]
+    # relative to the slopes, so that the weights do not depend on the unit of u
+    small = _SMALL * (slopes[2] ** 2 + slopes[3] ** 2 + rough) + _floor(rough)
+    unit = _unit(rough + small)
+    least = small * unit
+
+    def correction(smoothness: tuple[Array, ...], e1: Array, e2: Array, e3: Array, e4: Array) -> Array:
+        b1, b2, b3 = (part * unit + least for part in smoothness)
+        a1, a2, a3 = weights(b1, b2, b3)
         total = a1 * (5 * e2 - 2 * e1) + a2 * (e2 + 2 * e3) + a3 * (4 * e3 - e4)
         return total / (6 * (a1 + a2 + a3))
 
-    return correction
+    scale = 1 / spacing
+    minus, plus = slopes[2] + correction(left, e1, e2, e3, e4), slopes[3] - correction(right, e5, e4, e3, e2)
+    return minus * scale, plus * scale
 
 
 def _smaller(preferred: Array, other: Array) -> Array:
@@ -152,11 +165,17 @@ def _smaller(preferred: Array, other: Array) -> Array:
 
 
 def _unit(size: Array) -> Array:
-    """1/size: powers of what it makes of order one neither overflow nor vanish, nor do those of derivatives.
+    """A power of two within a factor of two of 1/size, `size` being positive, finite and normal.
 
-    Weights are ratios, in which it cancels: it is a constant to autodiff.
+    Powers of what it makes of order one neither overflow nor vanish. Weights are ratios, in which it cancels: it is a
+    constant to autodiff. Its exponent is that of `size` turned about by integer arithmetic, because a division here
+    would cost a third of the whole stencil.
     """
-    return jax.lax.stop_gradient(1 / size)
+    word, digits = (jnp.uint32, 23) if size.dtype == jnp.float32 else (jnp.uint64, 52)
+    exponents = np.array(np.finfo(size.dtype).maxexp * 2 - 1 << digits, word)  # all ones
+    bits = jax.lax.bitcast_convert_type(jax.lax.stop_gradient(size), word)
+    turned = (exponents - np.array(1 << digits, word)) - (bits & exponents)
+    return jax.lax.bitcast_convert_type(turned, size.dtype)
 
 
 def _floor(like: Array) -> float:

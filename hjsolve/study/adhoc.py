@@ -15,43 +15,22 @@ Kinds are the class names of hjsolve and the other keys their constructor argume
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from . import canaries, config, environment, export, store
-from .draw import picture
+from . import canaries, config, environment, store
 from .errors import ConfigError, RunFailed, nearest, one_of
 from .figures import save
+from .kinds import HAMILTONIANS, INITIALS, PARTS, methods, offered
 from .terminal import console, progress
 
 if TYPE_CHECKING:
     from hjsolve.solution import Solution
 
-HAMILTONIANS = dict.fromkeys(
-    ("Quadratic", "Eikonal", "Linear", "Power", "Norm", "Polyhedral"), "hjsolve.problem.hamiltonians"
-)
-INITIALS = dict.fromkeys(("Quadratic", "Norm", "Cosine", "LogSumExp", "Atoms"), "hjsolve.problem.initials")
-GRIDS = dict.fromkeys(("FiniteDifference", "Propagator"), "hjsolve.methods.grid")
-"""Methods with nodes of their own."""
-METHODS = GRIDS | dict.fromkeys(
-    ("HopfCole", "HopfLax", "Hopf", "Characteristics", "FeynmanKac"), "hjsolve.methods.particle"
-)
-PARTS = {
-    "derivative": dict.fromkeys(("Upwind", "WENO5"), "hjsolve.methods.grid.derivatives"),
-    "flux": dict.fromkeys(("LocalLaxFriedrichs",), "hjsolve.methods.grid.fluxes"),
-    "stepper": dict.fromkeys(("ForwardEuler", "SSPRK3"), "hjsolve.methods.grid.steppers"),
-    "rule": dict.fromkeys(
-        ("GaussPanels", "GaussHermite", "PiecewiseLinear", "Sampled", "Trapezoid"), "hjsolve.methods.particle.rules"
-    ),
-    "step_rule": dict.fromkeys(("CFL", "Fixed", "PowerLaw"), "hjsolve.methods.grid.step_rules"),
-}
-"""The parts that a method's arguments name: `stepper: ForwardEuler`, `step_rule: {kind: CFL, number: 0.5}`."""
 MAX_POINTS = 1_000_000
 
 
@@ -74,10 +53,14 @@ class Problem(config.StrictModel):
 
 
 class Output(config.StrictModel):
-    """The file's format, and how many points an axis has (null: the grid's own nodes, or a resolution that fits d)."""
+    """The file's format, and an animation over `times` if it is named.
 
-    format: Literal["npz", "nc"] = "npz"
+    `points_per_axis`: how many points an axis has; null means the grid's own nodes, or a resolution that fits d.
+    """
+
+    format: Literal["npz", "nc", "zarr"] = "npz"
     points_per_axis: int | None = Field(default=None, ge=2)
+    animation: Literal["gif", "mp4"] | None = None
 
 
 class File(config.StrictModel):
@@ -92,7 +75,7 @@ class File(config.StrictModel):
 
 
 def solve_file(path: Path, out: Path, *, overwrite: bool = False) -> list[Path]:
-    """Solve the problem in `path`; write `<stem>.npz` or `.nc`, and `<stem>.png` where d <= 2, into `out`.
+    """Solve the problem in `path`; write `<stem>.npz`, `.nc` or `.zarr`, `<stem>.png` and any animation into `out`.
 
     Raises:
         ConfigError: the file, an argument in it or an existing output is refused.
@@ -100,44 +83,61 @@ def solve_file(path: Path, out: Path, *, overwrite: bool = False) -> list[Path]:
         StoreError: an output could not be written.
     """
     spec = config.validate(File, config.read(path), str(path))
-    data_path, image_path = (out / f"{path.stem}.{suffix}" for suffix in (spec.output.format, "png"))
-    for target in (data_path, image_path):
+    output = spec.output
+    suffixes = (output.format, "png", *([output.animation] if output.animation else []))
+    targets = [out / f"{path.stem}.{suffix}" for suffix in suffixes]
+    for target in targets:
         if target.exists() and not overwrite:
             raise ConfigError(f"`{target}` exists. Give another `--out`, or `--overwrite` to replace it.")
+    if output.animation:
+        from .drawing import check_animation
+
+        check_animation(output.animation, len(spec.times))
     device = environment.pick_device(spec.device)
     canaries.require()
     with environment.settings(spec.precision, device):
         solution = _solve(spec, str(path))
         arrays = {name: np.asarray(getattr(solution, name)) for name in ("ts", "points", "u", "gradient")}
-    facts = {
-        "problem": config.to_yaml(spec),
-        "stats": json.dumps(_plain(solution.stats)),
-        "equation": _written(solution),
-    }
-    with store.disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-    store.write(data_path, export.npz(arrays, facts) if spec.output.format == "npz" else export.netcdf(arrays, facts))
-    figure = picture(arrays["ts"], arrays["points"], arrays["u"])
-    if figure is None:
-        console.print(f"no picture in {arrays['points'].shape[1]} dimensions: draw a section of {data_path} yourself")
-        return [data_path]
-    save(figure, image_path)
-    return [data_path, image_path]
+        facts = solution.facts() | {"problem": config.to_yaml(spec)}
+    return [targets[0], *_write(targets, arrays, facts, spec)]
+
+
+def _write(
+    targets: list[Path], arrays: dict[str, np.ndarray[Any, Any]], facts: dict[str, str], spec: File
+) -> list[Path]:
+    """Write the arrays to the first target and the pictures to the others, which are returned."""
+    from hjsolve import files
+
+    from .drawing import animation, picture
+    from .drawing.sampled import sampled
+
+    with store.disk_errors(targets[0]):
+        targets[0].parent.mkdir(parents=True, exist_ok=True)
+        files.save(targets[0], arrays, facts)
+    data = sampled(**arrays)
+    if data is None:
+        console.print(f"no picture: the points form no grid. Draw {targets[0]} yourself")
+        return []
+    save(picture(data), targets[1])
+    if spec.output.animation:
+        store.write(targets[2], animation(data, spec.output.animation))
+    return targets[1:]
 
 
 def _solve(spec: File, source: str) -> Solution:
     """Build the problem and the method, reporting every refused argument at once, then solve."""
+    from hjsolve.methods.base import AbstractEvolution
     from hjsolve.problem import Box, viscosities
     from hjsolve.problem import Problem as Equation
     from hjsolve.solve import solve
 
     mistakes: list[str] = []
     domain = spec.problem.domain
-    initial = _build("problem.initial", spec.problem.initial, INITIALS, mistakes)
-    hamiltonian = _build("problem.hamiltonian", spec.problem.hamiltonian, HAMILTONIANS, mistakes)
-    method = _build("method", spec.method, METHODS, mistakes)
+    initial = _build("problem.initial", spec.problem.initial, offered(INITIALS), mistakes)
+    hamiltonian = _build("problem.hamiltonian", spec.problem.hamiltonian, offered(HAMILTONIANS), mistakes)
+    method = _build("method", spec.method, methods(), mistakes)
     box = _try("problem.domain", lambda: Box(**domain.model_dump()), mistakes)
-    points = _points(spec, mistakes)
+    points = _points(spec, isinstance(method, AbstractEvolution), mistakes)
     if not mistakes:
         parts = (hamiltonian, viscosities.Constant(spec.problem.viscosity), initial, box, spec.problem.horizon)
         problem = _try("problem", lambda: Equation(*parts), mistakes)
@@ -159,13 +159,13 @@ def _solve(spec: File, source: str) -> Solution:
         raise RunFailed(f"{source}: the solver stopped: {error}") from error
 
 
-def _build(key: str, spec: Mapping[str, Any], kinds: Mapping[str, str], mistakes: list[str]) -> Any:
+def _build(key: str, spec: Mapping[str, Any], kinds: Mapping[str, type], mistakes: list[str]) -> Any:
     """Construct the class that `spec` names from its other keys; what is wrong is added to `mistakes`."""
     kind, arguments = spec.get("kind"), {name: _tuples(value) for name, value in spec.items() if name != "kind"}
     if not isinstance(kind, str) or kind not in kinds:
         mistakes.append(f"`{key}.kind` must be one of {one_of(kinds)}; got {kind!r}.{nearest(kind, kinds)}")
         return None
-    make = getattr(import_module(kinds[kind]), kind)
+    make = kinds[kind]
     parameters = inspect.signature(make).parameters
     unknown = [name for name in arguments if name not in parameters]
     for name in unknown:
@@ -175,7 +175,7 @@ def _build(key: str, spec: Mapping[str, Any], kinds: Mapping[str, str], mistakes
     before = len(mistakes)
     for name in PARTS.keys() & arguments.keys() & parameters.keys():
         part = arguments[name] if isinstance(arguments[name], dict) else {"kind": arguments[name]}
-        arguments[name] = _build(f"{key}.{name}", part, PARTS[name], mistakes)
+        arguments[name] = _build(f"{key}.{name}", part, offered(PARTS[name]), mistakes)
     missing = [name for name, p in parameters.items() if p.default is p.empty and name not in arguments]
     mistakes.extend(f"`{key}.{name}` is required by {kind}." for name in missing)
     return None if unknown or missing or len(mistakes) > before else _try(key, lambda: make(**arguments), mistakes)
@@ -194,12 +194,12 @@ def _try(key: str, make: Callable[[], Any], mistakes: list[str]) -> Any:
         return None
 
 
-def _points(spec: File, mistakes: list[str]) -> np.ndarray[Any, Any] | None:
+def _points(spec: File, has_nodes: bool, mistakes: list[str]) -> np.ndarray[Any, Any] | None:
     """Return the output points `[m, d]`, or None for a grid method's own nodes."""
     lower, upper = spec.problem.domain.lower, spec.problem.domain.upper
     d, count = len(lower), spec.output.points_per_axis
     if count is None:
-        if spec.method.get("kind") in GRIDS:
+        if has_nodes:
             return None
         count = {1: 401, 2: 101, 3: 33}.get(d, max(2, int(20000 ** (1 / d))))
     if count**d > MAX_POINTS:
@@ -210,15 +210,3 @@ def _points(spec: File, mistakes: list[str]) -> np.ndarray[Any, Any] | None:
         return None
     axes = [np.linspace(low, high, count) for low, high in zip(lower, upper, strict=False)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
-
-
-def _written(solution: Solution) -> str:
-    """Return the equation that the method really solved, with its numbers."""
-    import equinox as eqx
-
-    return eqx.tree_pformat(solution.equation, short_arrays=False)
-
-
-def _plain(stats: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the solver's statistics as JSON holds them."""
-    return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in stats.items()}

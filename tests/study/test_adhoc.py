@@ -1,13 +1,15 @@
-"""A problem from a file: solved to a closed form, stored in both formats, refused with every mistake named."""
+"""A problem from a file: solved to a closed form, stored in each format, refused with every mistake named."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from scipy.io import netcdf_file
 from typer.testing import CliRunner
 
 from hjsolve.cli import app
+from hjsolve.study import kinds
 
 FILE = """\
 problem:
@@ -70,19 +72,45 @@ def test_two_dimensions_to_netcdf(folder: Path) -> None:
     text = text.replace("output: {", "output: {format: nc, ")
     assert call(text)[0] == 0
     with netcdf_file("bowl.nc", mmap=False) as stored:
-        ts, points, u = (stored.variables[name][:] for name in ("ts", "points", "u"))
-        assert stored.variables["gradient"].dimensions == ("time", "point", "axis")
-    np.testing.assert_allclose(u, bowl(ts, points), atol=1e-10)
+        assert stored.variables["u"].dimensions == ("time", "x1", "x2")
+        assert stored.variables["gradient"].dimensions == ("time", "x1", "x2", "axis")
+        ts, x, y, u = (stored.variables[name][:] for name in ("time", "x1", "x2", "u"))
+        assert "kind: Quadratic" in stored.problem.decode()
+    points = np.stack(np.meshgrid(x, y, indexing="ij"), -1).reshape(-1, 2)
+    np.testing.assert_allclose(u.reshape(2, -1), bowl(ts, points), atol=1e-10)
     assert Path("bowl.png").exists()
 
 
-def test_three_dimensions_have_no_picture_and_precision_is_a_key(folder: Path) -> None:
+def test_three_dimensions_to_zarr_a_picture_and_an_animation(folder: Path) -> None:
+    """Precision is a key; what exists is replaced when told, a folder as well as a file."""
     text = FILE.replace("[-1.0]", "[-1, -1, -1]").replace("[1]", "[1, 1, 1]").replace("21", "3")
-    text = text.replace("HopfCole", "FiniteDifference, cells: 8") + "precision: float32\n"
+    text = text.replace("HopfCole", "FiniteDifference, cells: 8").replace(
+        "output: {", "output: {format: zarr, animation: gif, "
+    )
+    code, output = call(text + "precision: float32\n")
+    assert code == 0, output
+    assert [word in output for word in ("bowl.zarr", "bowl.png", "bowl.gif")] == [True] * 3
+    group = zarr.open_group("bowl.zarr", mode="r")
+    assert group["u"].dtype == np.float32 and group["u"].shape == (2, 3, 3, 3)
+    assert group["u"].metadata.dimension_names == ("time", "x1", "x2", "x3")
+    np.testing.assert_array_equal(group["x3"][:], [-1.0, 0.0, 1.0])
+    assert Path("bowl.gif").read_bytes().startswith(b"GIF89a") and Path("bowl.png").exists()
     code, output = call(text)
-    assert code == 0 and "no picture in 3 dimensions" in output and not Path("bowl.png").exists()
-    with np.load("bowl.npz") as stored:
-        assert stored["u"].dtype == np.float32
+    assert code == 2 and "bowl.zarr" in output
+    assert call(text, "--overwrite")[0] == 0
+    assert zarr.open_group("bowl.zarr", mode="r")["u"].dtype == np.float64
+    assert sorted(path.name for path in folder.iterdir()) == ["bowl.gif", "bowl.png", "bowl.yaml", "bowl.zarr"]
+
+
+def test_an_animation_that_cannot_be_made_is_refused_before_any_work(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(folder))
+    code, output = call(FILE.replace("output: {", "output: {animation: mp4, "))
+    assert code == 2 and "ffmpeg" in output and "`gif`" in output
+    code, output = call(FILE.replace("output: {", "output: {animation: gif, ").replace("[0.5, 1.0]", "[0.5]"))
+    assert code == 2 and "at least two `times`" in output
+    assert [path.name for path in folder.iterdir()] == ["bowl.yaml"]
 
 
 def test_an_existing_solution_is_kept_unless_told(folder: Path) -> None:
@@ -139,7 +167,23 @@ def test_a_scheme_is_put_together_from_named_parts(folder: Path) -> None:
 
 
 def test_a_wrong_part_is_refused_with_the_nearest_one(folder: Path) -> None:
-    code, output = call(FILE.replace("HopfCole", "FiniteDifference, cells: 20, stepper: SSPRK4"))
+    code, output = call(FILE.replace("HopfCole", "FiniteDifference, cells: 20, stepper: SSPRK5"))
     assert code == 2 and "`method.stepper.kind`" in output and "SSPRK3" in output
     code, output = call(FILE.replace("HopfCole", "FiniteDifference, cells: 20, step_rule: {kind: CFL, number: 1.5}"))
     assert code == 2 and "`method.step_rule`" in output and "unstable" in output
+
+
+def test_all_that_hjsolve_offers_and_numbers_can_build_is_offered() -> None:
+    """Read from the modules; here against what one would write by hand."""
+    hamiltonians, parts = kinds.offered(kinds.HAMILTONIANS), {n: set(kinds.offered(o)) for n, o in kinds.PARTS.items()}
+    assert {"Quadratic", "Eikonal", "Linear", "Power", "Norm", "Polyhedral", "Dubins"} <= set(hamiltonians)
+    assert not {"Custom", "Separable", "WithDrift", "AbstractHamiltonian"} & set(hamiltonians)  # they need functions
+    assert {"Quadratic", "Norm", "Cosine", "LogSumExp", "Atoms"} <= set(kinds.offered(kinds.INITIALS))
+    assert {"Upwind", "ENO2", "ENO3", "WENO3", "WENO5", "WENOZ"} <= parts["derivative"]
+    assert {"GlobalLaxFriedrichs", "LocalLaxFriedrichs", "LocalLocalLaxFriedrichs", "Godunov"} <= parts["flux"]
+    assert {"ForwardEuler", "SSPRK2", "SSPRK3", "SSPRK4"} <= parts["stepper"]
+    assert {"CFL", "Fixed", "PowerLaw"} <= parts["step_rule"]
+    assert {"GaussPanels", "GaussHermite", "Sampled"} <= parts["rule"]
+    assert not any(name.startswith("Abstract") for names in parts.values() for name in names)
+    assert {"FiniteDifference", "Propagator", "HopfCole", "HopfLax", "Hopf", "FeynmanKac"} <= set(kinds.methods())
+    assert not {"DeepBSDE", "ForwardBackward"} & set(kinds.methods())  # they are trained by `fit`

@@ -59,5 +59,6 @@ def _enters(problem: Problem, mesh: Mesh, t: Scalar, x: Vectors, u: Values, axis
         if k == axis:
             slopes.append(inwards * (next_ - near) / spacing[k])
         else:
-            slopes.append(jnp.gradient(near, axis=k - (k > axis)) / spacing[k])
+            along: Values = jnp.gradient(near, axis=k - (k > axis))  # type: ignore[assignment]
+            slopes.append(along / spacing[k])
     return inwards * problem.hamiltonian.velocity(t, x, jnp.stack(slopes))[axis] > 0

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from ...checks import as_array, check_kind, check_range, concrete, counts, require
 from ...kernels.propagator import normaliser, propagate
 from ...problem import Problem
-from ...problem.hamiltonians.base import each, total
+from ...problem.hamiltonians.base import as_column, each, total
 from ...problem.hopf_cole import check_periodic_data, parameters, require_hopf_cole, solved_by_propagator
 from ...problem.initials import Atoms
 from ...problem.probe import depends_on
@@ -147,10 +147,11 @@ class FiniteDifference(AbstractEvolution):
         mesh = self.mesh(problem)
         x = mesh.coordinates
         order = self._viscous_order()
+        slopes = mesh.slopes(state)
 
         def rate(t: Scalar, u: Values) -> Values:
             p_minus, p_plus = self._one_sided(mesh, u)
-            transport = numerical(self.flux, problem.hamiltonian, t, x, p_minus, p_plus)
+            transport = numerical(self.flux, problem.hamiltonian, t, x, p_minus, p_plus, slopes)
             p = each(lambda minus, plus: (minus + plus) / 2, p_minus, p_plus)
 
             def viscous() -> Values:
@@ -194,22 +195,20 @@ class FiniteDifference(AbstractEvolution):
         return 2 if self.derivative.order == 1 else 6
 
     def _one_sided(self, mesh: Mesh, u: Values) -> tuple[Vectors, Vectors]:
-        spacing = mesh.spacing
-        pairs = []
-        for axis in range(u.ndim):
-            pairs.append(self.derivative(mesh.padded(u, axis, self.derivative.width), spacing[axis], axis))
+        spacing, width = mesh.spacing, self.derivative.width
+        wide = mesh.padded_everywhere(u, width)
+        pairs = [self.derivative(mesh.along(wide, axis, width), spacing[axis], axis) for axis in range(u.ndim)]
         return jnp.stack([m for m, _ in pairs]), jnp.stack([p for _, p in pairs])
 
     def _rates(self, problem: Problem, t: Scalar, u: Values) -> Values:
         """Σ_i(α_i/(C_a Δx_i) + kε/(C_d Δx_i²)) at every node, or everywhere; by first-order differences."""
-        mesh, d = self.mesh(problem), u.ndim
-        lowest, highest = (jnp.stack(ends) for ends in zip(*(mesh.slopes(u, k) for k in range(d)), strict=True))
+        mesh = self.mesh(problem)
+        slopes = mesh.slopes(u)
 
         def rates(t: Scalar, x: Vectors) -> Values:
-            shape = (d,) + (1,) * (x.ndim - 1)
-            low, high = (jnp.broadcast_to(ends.reshape(shape), x.shape) for ends in (lowest, highest))
-            speed = problem.hamiltonian.speed_bound(t, x, low, high)
-            advective = total(lambda s, h: s / h, speed, mesh.spacing.reshape(shape)) / self.stepper.advective_limit
+            speed = problem.hamiltonian.speed_bound(t, x, *slopes.everywhere(x))
+            spacing = as_column(mesh.spacing, x)
+            advective = total(lambda s, h: s / h, speed, spacing) / self.stepper.advective_limit
             eigenvalue = _LARGEST_SECOND[self._viscous_order()] * jnp.sum(1 / mesh.spacing**2)
             return advective + problem.viscosity.bound(t, x) * eigenvalue / self.stepper.diffusive_limit
 

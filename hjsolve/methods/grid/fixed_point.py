@@ -1,5 +1,6 @@
 """Fixed points u = T(u) of local updates, found by sweeps and differentiated by the implicit function theorem."""
 
+import dataclasses
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -8,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...kernels.sweep import Near, neighbours, sweep_all, turned
+from ...problem.boundaries import AbstractBoundary
 from ...typing import Array, ArrayLike, Scalar, Values
-from .local_updates import AbstractUpdate, LaxFriedrichsUpdate, unreached
+from .local_updates import AbstractUpdate, unreached
 from .mesh import Mesh
+from .stationary_grid import with_faces
 
 _Tree = TypeVar("_Tree")
 
@@ -62,17 +65,12 @@ class SweptEquation(eqx.Module):
         near = neighbours(self.fill(u), self.update.width)
         return jnp.max(jnp.where(free, jnp.abs(self.update.residual(near, self.data)), 0.0))
 
-    def tuned(self, u: Values) -> "SweptEquation":
-        """For Lax-Friedrichs the same with the bounds α_i of the speeds over the present slopes of u."""
-        if not isinstance(self.update, LaxFriedrichsUpdate):
-            return self
-        d = u.ndim
-        x = jnp.stack(self.data["x"])
-        ends = [jax.lax.stop_gradient(self.mesh.slopes(u, k)) for k in range(d)]
-        low, high = (jnp.broadcast_to(jnp.stack(e).reshape((d,) + (1,) * d), x.shape) for e in zip(*ends, strict=True))
-        speed = self.update.hamiltonian.speed_bound(jnp.zeros((), u.dtype), x, low, high)
-        speed = jnp.broadcast_to(speed, x.shape)
-        return eqx.tree_at(lambda e: e.data["alpha"], self, tuple(speed[k] for k in range(d)))
+
+def at_width(equation: SweptEquation, width: int, beyond: AbstractBoundary) -> SweptEquation:
+    """The same with differences of another width, and another continuation at the silent faces."""
+    update = dataclasses.replace(equation.update, width=width)
+    mesh = with_faces(equation.mesh, beyond)
+    return SweptEquation(update, mesh, equation.data, equation.free, equation.values, equation.cap)
 
 
 def held(tree: _Tree) -> _Tree:
@@ -96,8 +94,7 @@ def iterate(
 
     def once(carry: Any) -> Any:
         u, count, _ = carry
-        now = equation.tuned(u)
-        new = sweep_all(now.local, now.fill, u, now.node_data, now.free, width)
+        new = sweep_all(equation.local, equation.fill, u, equation.node_data, equation.free, width)
         size = jnp.max(jnp.where(new < unreached(u.dtype) / 2, jnp.abs(new), 0.0))
         moved = jnp.max(jnp.abs(new - u))
         return new, count + 1, moved / jnp.where(size > 0, size, 1.0)
@@ -111,16 +108,20 @@ def implicit(equation: SweptEquation, u: Values, tolerance: float, rounds: int) 
     return u
 
 
-@implicit.def_fwd
-def _forward(
-    perturbed: Any, equation: SweptEquation, u: Values, tolerance: float, rounds: int
-) -> tuple[Values, None]:
+@implicit.def_fwd  # type: ignore[untyped-decorator]
+def _forward(perturbed: Any, equation: SweptEquation, u: Values, tolerance: float, rounds: int) -> tuple[Values, None]:
     return u, None
 
 
-@implicit.def_bwd
+@implicit.def_bwd  # type: ignore[untyped-decorator]
 def _backward(
-    residuals: None, cotangent: Values, perturbed: Any, equation: SweptEquation, u: Values, tolerance: float, rounds: int
+    residuals: None,
+    cotangent: Values,
+    perturbed: Any,
+    equation: SweptEquation,
+    u: Values,
+    tolerance: float,
+    rounds: int,
 ) -> Any:
     adjoint = _solve_adjoint(equation, u, cotangent, tolerance, rounds)
     _, pull_back = eqx.filter_vjp(lambda e: e.apply(u), equation)
@@ -167,7 +168,9 @@ def _transposed_coefficients(equation: SweptEquation, u: Values) -> list[tuple[V
     """By axis and offset k, ∂T/∂(neighbour −k) of the neighbour k: what a node passes on to it in reverse."""
     width = equation.update.width
     flips = [jnp.asarray(False)] * (u.ndim - 1)
-    _, pull_back = jax.vjp(lambda near: equation.local(near, equation.node_data, flips), neighbours(equation.fill(u), width))
+    _, pull_back = jax.vjp(
+        lambda near: equation.local(near, equation.node_data, flips), neighbours(equation.fill(u), width)
+    )
     (slopes,) = pull_back(equation.free.astype(u.dtype))  # nodes are independent: one pull-back gives them all
     result = []
     for m, row in enumerate(slopes):

@@ -1,5 +1,6 @@
 """The value at a node from its neighbours: Godunov's in closed form for quadratic norms, Lax-Friedrichs for every H."""
 
+import abc
 from typing import Any
 
 import equinox as eqx
@@ -9,7 +10,7 @@ import numpy as np
 from ...kernels import stencil
 from ...kernels.sweep import Near, turned
 from ...problem.hamiltonians import AbstractHamiltonian, Eikonal, Norm, Quadratic, WithPotential, WithSource
-from ...typing import Array, Values
+from ...typing import Array, Values, Vectors
 
 _DAMPING = 0.4
 """Of an update that reads its own old value: undamped, the choices of WENO3 flicker for ever next to kinks."""
@@ -29,19 +30,27 @@ class AbstractUpdate(eqx.Module):
     spacing: eqx.AbstractVar[Array]
     width: eqx.AbstractVar[int]
 
+    @abc.abstractmethod
+    def __call__(self, near: Near, data: dict[str, Any], flips: list[Array]) -> Values:
+        """The new u at some nodes; see `kernels.sweep` for `near` and `flips`."""
+
+    @abc.abstractmethod
+    def residual(self, near: Near, data: dict[str, Any]) -> Values:
+        """The left side of the discrete equation less its right side, `near` in the order of rising indices."""
+
 
 class GodunovUpdate(AbstractUpdate):
-    """The root u of `λu + (Σ_i s_i²q_i²)^(1/2) = f + ε Δ_h u` (degree 1) or `λu + Σ_i s_i q_i² = f + ε Δ_h u` (degree 2).
+    """The root u of `λu + (Σ_i s_i²q_i²)^(1/2) = f + ε Δ_h u` (degree 1), `λu + Σ_i s_i q_i² = f + ε Δ_h u` (2).
 
     q_i = (u − a_i)⁺/h_i with a_i the smaller neighbour (width 1), or with one-sided WENO3 derivatives at the old value
-    (width 2). The left side rises with u; in order of rising a_i, an axis takes part if the root without it exceeds a_i.
+    (width 2). The left side rises with u; in order of rising a_i, an axis takes part if the root without it is above.
     Sources: Zhao 2004, doi:10.1090/S0025-5718-04-01678-3; Zhang, Zhao & Qian 2006, doi:10.1007/s10915-005-9014-3.
     """
 
     discount: Array
     spacing: Array
-    degree: int = eqx.field(static=True)
     width: int = eqx.field(static=True)
+    degree: int = eqx.field(static=True)
 
     def __call__(self, near: Near, data: dict[str, Any], flips: list[Array]) -> Values:
         """u at the nodes."""
@@ -63,8 +72,8 @@ class GodunovUpdate(AbstractUpdate):
                 v = _root(first - kappa**2, second - reachable * kappa, third - reachable**2, limit)
             else:
                 v = _root(first, second - kappa / 2, third - reachable, limit)
-        falling = g / jnp.where(kappa > 0, kappa, 1.0)
-        new = jnp.minimum(base + jnp.where(above, v, falling), limit)
+        alone = right / jnp.where(kappa > 0, kappa, 1.0)  # below all neighbours
+        new = jnp.minimum(jnp.where(above, base + v, alone), limit)
         if self.width == 1:
             return new
         centre = near[0][self.width]
@@ -75,10 +84,12 @@ class GodunovUpdate(AbstractUpdate):
         lows, weights = self._sorted(near, data)
         kappa, right = self._diffusion(near, data)
         u = near[0][self.width]
-        known = u < unreached(u.dtype) / 2
-        slope = sum(w * jnp.where(known, jnp.maximum(u - a, 0.0), 0.0) ** 2 for a, w in zip(lows, weights, strict=True))
+        reached = u < unreached(u.dtype) / 2
+        slope = sum(
+            w * jnp.where(reached, jnp.maximum(u - a, 0.0), 0.0) ** 2 for a, w in zip(lows, weights, strict=True)
+        )
         norm = jnp.sqrt(slope) if self.degree == 1 else slope
-        return jnp.where(known, norm + kappa * u - right, 0.0)
+        return jnp.where(reached, norm + kappa * u - right, 0.0)
 
     def _sorted(self, near: Near, data: dict[str, Any]) -> tuple[list[Values], list[Values]]:
         """The smaller neighbours in rising order, and the weights s_i²/h_i² (or s_i/h_i²) of their axes."""
@@ -99,17 +110,17 @@ class GodunovUpdate(AbstractUpdate):
         plain = jnp.minimum(row[self.width - 1], row[self.width + 1])
         if self.width == 1:
             return plain
-        known = _known(row)
-        safe = jnp.stack([jnp.where(known, value, 0.0) for value in row])
+        is_known = known(row)
+        safe = jnp.stack([jnp.where(is_known, value, 0.0) for value in row])
         minus, plus = stencil.weno3(safe, spacing)
         centre = row[self.width]
-        return jnp.where(known, jnp.minimum(centre - spacing * minus[0], centre + spacing * plus[0]), plain)
+        return jnp.where(is_known, jnp.minimum(centre - spacing * minus[0], centre + spacing * plus[0]), plain)
 
     def _diffusion(self, near: Near, data: dict[str, Any]) -> tuple[Values, Values]:
         """κ and f of `κu + ... = f`: λ, and the central second difference along axes with both neighbours known."""
         kappa, right = self.discount, data["right"]
         for m, row in enumerate(near):
-            strength, mean = _central(row, self.spacing[m], data["epsilon"], self.width)
+            strength, mean = central_difference(row, self.spacing[m], data["epsilon"], self.width)
             kappa, right = kappa + strength, right + strength * mean
         return kappa, right
 
@@ -117,38 +128,50 @@ class GodunovUpdate(AbstractUpdate):
 class LaxFriedrichsUpdate(AbstractUpdate):
     """u + r/(λ + Σ_i α_i/h_i + kε/h_i²), r = f + ε Δ_h u − λu − H(x, (p⁻+p⁺)/2) + Σ_i α_i(p_i⁺ − p_i⁻)/2.
 
-    One-sided derivatives are first-order differences (width 1) or WENO3 (width 2), α_i bounds |∂H/∂p_i|.
-    Sources: Kao, Osher & Qian 2004, doi:10.1016/j.jcp.2003.11.007; Zhang, Zhao & Qian 2006.
+    One-sided derivatives are first-order differences (width 1) or WENO3 (width 2), α_i bounds |∂H/∂p_i| for slopes
+    between both. Sources: Kao, Osher & Qian 2004, doi:10.1016/j.jcp.2003.11.007; Zhang, Zhao & Qian 2006.
     """
 
     discount: Array
     spacing: Array
-    hamiltonian: AbstractHamiltonian
     width: int = eqx.field(static=True)
+    hamiltonian: AbstractHamiltonian
 
     def __call__(self, near: Near, data: dict[str, Any], flips: list[Array]) -> Values:
         """The new u at the nodes."""
         near = turned(near, flips)
-        rate = self.discount + sum(a / h for a, h in zip(data["alpha"], self.spacing, strict=True))
-        weight = _CENTRAL[self.width][0]
-        rate = rate + sum(weight * data["epsilon"] / h**2 for h in self.spacing)
-        return near[0][self.width] - self.residual(near, data) / jnp.where(rate > 0, rate, 1.0)
+        u = near[0][self.width]
+        minus, plus, speed = self._slopes(near, data)
+        rate = self.discount + sum(a / h for a, h in zip(speed, self.spacing, strict=True))
+        rate = rate + sum(_CENTRAL[self.width][0] * data["epsilon"] / h**2 for h in self.spacing)
+        moved = rate > 0
+        return u - jnp.where(moved, self._left(near, data, minus, plus, speed) / jnp.where(moved, rate, 1.0), 0.0)
 
     def residual(self, near: Near, data: dict[str, Any]) -> Values:
         """−r."""
-        u = near[0][self.width]
-        slopes, left = [], self.discount * u - data["right"]
-        for m, row in enumerate(near):
-            h = self.spacing[m]
-            strength, mean = _central(row, h, data["epsilon"], self.width)
+        return self._left(near, data, *self._slopes(near, data))
+
+    def _slopes(self, near: Near, data: dict[str, Any]) -> tuple[Vectors, Vectors, Vectors]:
+        """(p⁻, p⁺, α)."""
+        pairs = []
+        for row, h in zip(near, self.spacing, strict=True):
             if self.width == 1:
-                minus, plus = (u - row[0]) / h, (row[2] - u) / h
+                pairs.append(((row[1] - row[0]) / h, (row[2] - row[1]) / h))
             else:
-                minus, plus = (side[0] for side in stencil.weno3(jnp.stack(row), h))
-            slopes.append((minus + plus) / 2)
-            left = left + strength * (u - mean) - data["alpha"][m] * (plus - minus) / 2
-        t = jnp.zeros((), u.dtype)
-        return left + self.hamiltonian(t, jnp.stack(data["x"]), jnp.stack(slopes))
+                before, after = stencil.weno3(jnp.stack(row), h)
+                pairs.append((before[0], after[0]))
+        minus, plus = (jnp.stack(side) for side in zip(*pairs, strict=True))
+        t, x = jnp.zeros((), minus.dtype), jnp.stack(data["x"])
+        speed = self.hamiltonian.speed_bound(t, x, jnp.minimum(minus, plus), jnp.maximum(minus, plus))
+        return minus, plus, jnp.broadcast_to(speed, minus.shape)
+
+    def _left(self, near: Near, data: dict[str, Any], minus: Vectors, plus: Vectors, speed: Vectors) -> Values:
+        u = near[0][self.width]
+        left = self.discount * u - data["right"] - jnp.sum(speed * (plus - minus), axis=0) / 2
+        for row, h in zip(near, self.spacing, strict=True):
+            strength, mean = central_difference(row, h, data["epsilon"], self.width)
+            left = left + strength * (u - mean)
+        return left + self.hamiltonian(jnp.zeros((), u.dtype), jnp.stack(data["x"]), (minus + plus) / 2)
 
 
 def conic_degree(hamiltonian: AbstractHamiltonian) -> int | None:
@@ -170,17 +193,18 @@ def _root(a: Values, b: Values, c: Values, limit: float) -> Values:
     return jnp.where(found, top / jnp.where(found, bottom, 1.0), jnp.where(still, 0.0, limit))
 
 
-def _central(row: tuple[Values, ...], spacing: Array, epsilon: Values, width: int) -> tuple[Values, Values]:
+def central_difference(row: tuple[Values, ...], spacing: Array, epsilon: Values, width: int) -> tuple[Values, Values]:
     """(k, m) of ε∂_ii u = k(m − u), central of order 2·width; 0 where a neighbour is not known."""
-    known = _known(row)
+    is_known = known(row)
     weight, means = _CENTRAL[width]
     mean = sum(share * (row[width - k] + row[width + k]) / 2 for k, share in enumerate(means, start=1))
-    return jnp.where(known, weight * epsilon / spacing**2, 0.0), jnp.where(known, mean, 0.0)
+    return jnp.where(is_known, weight * epsilon / spacing**2, 0.0), jnp.where(is_known, mean, 0.0)
 
 
-def _known(row: tuple[Values, ...]) -> Array:
+def known(row: tuple[Values, ...]) -> Array:
+    """Where all values of a row of neighbours have been reached."""
     limit = unreached(row[0].dtype) / 2
-    known = row[0] < limit
+    reached = row[0] < limit
     for value in row[1:]:
-        known = known & (value < limit)
-    return known
+        reached = reached & (value < limit)
+    return reached

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from ...kernels.interpolate import interpolate
 from ...problem import AbstractDomain
 from ...typing import Array, Float, Points, Scalar, Values, Vectors
+from .fluxes import SlopeRange
 
 
 class Mesh(eqx.Module):
@@ -61,8 +62,31 @@ class Mesh(eqx.Module):
         before, after = self.ghosts(values, axis, width)
         return jax.lax.optimization_barrier(jnp.concatenate([before, values, after], axis=axis))
 
-    def slopes(self, values: Values, axis: int) -> tuple[Scalar, Scalar]:
-        """The least and the largest first-order difference along `axis`, those to the first ghosts among them."""
+    def padded_everywhere(self, values: Values, width: int) -> Values:
+        """`values` with `width` ghosts on both ends of every axis, for stencils along one axis each; corners are 0.
+
+        One copy in memory for all axes, kept as it is for the reason that `padded` has.
+        """
+        wide = jnp.pad(values, width)
+        for axis in range(values.ndim):
+            for ghosts, start in zip(self.ghosts(values, axis, width), (0, width + values.shape[axis]), strict=True):
+                corner = [width] * values.ndim
+                corner[axis] = start
+                wide = jax.lax.dynamic_update_slice(wide, ghosts, corner)
+        return jax.lax.optimization_barrier(wide)
+
+    def along(self, wide: Values, axis: int, width: int) -> Values:
+        """What `padded` would be on `axis`, out of values padded everywhere."""
+        for k in range(wide.ndim):
+            if k != axis:
+                wide = jax.lax.slice_in_dim(wide, width, wide.shape[k] - width, axis=k)
+        return wide
+
+    def slopes(self, values: Values) -> SlopeRange:
+        """The least and the largest first-order difference along every axis, those to the first ghosts among them."""
+        return SlopeRange(*map(jnp.stack, zip(*(self._slopes(values, k) for k in range(values.ndim)), strict=True)))
+
+    def _slopes(self, values: Values, axis: int) -> tuple[Scalar, Scalar]:
         n = values.shape[axis]
         before, after = self.ghosts(values, axis, 1)
         first, last = (jax.lax.slice_in_dim(values, k, k + 1, axis=axis) for k in (0, n - 1))

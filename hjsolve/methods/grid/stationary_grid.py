@@ -54,9 +54,7 @@ class Outflow(AbstractBoundary):
 def with_faces(mesh: Mesh, beyond: AbstractBoundary) -> Mesh:
     """The mesh with `beyond` at every face that says nothing of the values beyond it."""
     silent = (Extrapolation, AwayFromZero, StateConstraint, Dirichlet)
-    faces = tuple(
-        tuple(beyond if isinstance(face, silent) else face for face in pair) for pair in mesh.domain.boundary
-    )
+    faces = tuple(tuple(beyond if isinstance(face, silent) else face for face in pair) for pair in mesh.domain.boundary)
     return eqx.tree_at(lambda m: m.domain.boundary, mesh, faces)
 
 
@@ -116,9 +114,7 @@ def fixed_by_target(problem: StationaryProblem, mesh: Mesh, layers: int, epsilon
     for _ in range(layers):
         reach = _grown(reach, mesh)
     around = reach & ~within
-    near, speeds = (
-        part.reshape(shape) for part in _around(problem, problem.target, mesh.points, around.reshape(-1))
-    )
+    near, speeds = (part.reshape(shape) for part in _around(problem, problem.target, mesh.points, around.reshape(-1)))
     costs = jax.vmap(problem.target.cost_at)(mesh.points).reshape(shape)
     fixed = within | (around & (2 * epsilon <= speeds * jnp.min(mesh.spacing)))
     return fixed, jnp.where(around, near, costs)
@@ -143,19 +139,23 @@ def _around(problem: StationaryProblem, target: Target, points: Array, wanted: A
 
     def value(x: Point, foot: Point, normal: Point) -> tuple[Scalar, Scalar]:
         level, slope = jax.value_and_grad(target.distance)(foot)
+        steepness = jax.lax.stop_gradient(jnp.sqrt(jnp.sum(slope**2)))
+        # the level is 0 in value: what moves the target moves the foot
+        foot = foot - level / jnp.where(steepness > 0, steepness, 1.0) * normal
         cost, tangent = jax.value_and_grad(target.cost_at)(foot)
         tangent = tangent - jnp.sum(tangent * normal) * normal
-        # the level is 0 in value: what moves the target moves the distance
-        length = jnp.sum((x - foot) * normal) + level / jax.lax.stop_gradient(jnp.sqrt(jnp.sum(slope**2)))
+        length = jnp.sum((x - foot) * normal)
         places = [foot + s * (x - foot) for s in _GAUSS]
-        (first, speed), (second, _) = (_normal_slope(problem, z, cost, tangent, normal) for z in places)
+        (first, speed), (second, _) = (
+            _normal_slope(problem, z, cost, s * length, tangent, normal) for s, z in zip(_GAUSS, places, strict=True)
+        )
         return jnp.minimum(cost + jnp.abs(length) * (first + second) / 2, unreached(x.dtype)), speed
 
     return jax.vmap(value)(points, feet, normals)
 
 
 def _foot(target: Target, x: Point) -> tuple[Point, Point]:
-    """The nearest point of the zero level, by Newton's method along the gradient, and the unit normal there."""
+    """The nearest point of the zero level, by Newton's method along the gradient, and the unit vector from it to x."""
 
     def gradient(y: Point) -> tuple[Scalar, Point, Scalar]:
         level, slope = jax.value_and_grad(target.distance)(y)
@@ -166,17 +166,20 @@ def _foot(target: Target, x: Point) -> tuple[Point, Point]:
     for _ in range(4):
         level, slope, squared = gradient(y)
         y = y - level * slope / squared
-    _, slope, squared = gradient(y)
-    return y, slope / jnp.sqrt(squared)
+    away = x - y
+    length = jnp.sqrt(jnp.sum(away**2))
+    return y, away / jnp.where(length > 0, length, 1.0)
 
 
-def _normal_slope(problem: StationaryProblem, x: Point, cost: Scalar, tangent: Point, normal: Point) -> tuple[Scalar, Scalar]:
-    """The largest q >= 0 with λ·cost + H(x, tangent + q·normal) = f(x), 0 where there is none; and ∂H/∂q there."""
+def _normal_slope(
+    problem: StationaryProblem, x: Point, cost: Scalar, distance: Scalar, tangent: Point, normal: Point
+) -> tuple[Scalar, Scalar]:
+    """The largest q >= 0 with λ(cost + q·distance) + H(x, tangent + q·normal) = f(x), else 0; and the speed ∂H/∂q."""
     t = jnp.zeros((), x.dtype)
     right = problem.right_side(x[None])[0] - problem.discount * cost
 
     def misfit(q: Scalar) -> Scalar:
-        return problem.hamiltonian(t, x, tangent + q * normal) - right
+        return problem.discount * q * distance + problem.hamiltonian(t, x, tangent + q * normal) - right
 
     def improved(q: Scalar) -> Scalar:
         value, slope = jax.lax.stop_gradient(jax.value_and_grad(misfit)(q))

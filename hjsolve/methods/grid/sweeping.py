@@ -1,8 +1,5 @@
 """Fast sweeping: stationary equations by Gauss-Seidel sweeps along the characteristics, in all 2^d directions."""
 
-import dataclasses
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,7 +7,6 @@ import numpy as np
 
 from ...checks import check_range, counts, number, require, whole_number
 from ...kernels.interpolate import interpolate
-from ...problem.boundaries import AbstractBoundary
 from ...problem.hamiltonians import WithPotential, WithSource
 from ...problem.probe import depends_on
 from ...problem.stationary import StationaryProblem
@@ -19,21 +15,17 @@ from ...results import RESULTS
 from ...typing import Array, ArrayLike, Points, PRNGKeyArray, Scalar, Values
 from ..base import AbstractStationary, Evaluation
 from .derivatives import WENO3, Upwind
-from .fixed_point import SweptEquation, held, implicit, iterate
-from .local_updates import AbstractUpdate, GodunovUpdate, LaxFriedrichsUpdate, conic_degree, unreached
+from .fixed_point import SweptEquation, at_width, implicit, iterate
+from .local_updates import GodunovUpdate, LaxFriedrichsUpdate, conic_degree, unreached
 from .mesh import Mesh
+from .stationary_equation import discretised, from_above, supersolution
 from .stationary_grid import (
     Closed,
     Outflow,
     check_target,
-    fixed_by_target,
-    held_faces,
-    prescribed,
     upwind_gradient,
     with_faces,
 )
-
-_DOUBLINGS = 40
 
 
 class FastSweeping(AbstractStationary):
@@ -47,7 +39,7 @@ class FastSweeping(AbstractStationary):
     `order` 1 is monotone: it converges for every H, like Δx where u is smooth and away from point sources (near them
     like Δx log(1/Δx): give the target a radius). `order` 3 goes on from there with WENO3 differences, to order 2 to 3
     where u is smooth. Sweeping stops when 2^d sweeps change u by less than `tolerance` of its largest value,
-    or after `max_sweeps`. Differentiable in reverse mode at the fixed point (bounds α of Lax-Friedrichs held).
+    or after `max_sweeps`. Differentiable in reverse mode at the fixed point.
 
     Sources: Zhao 2004, doi:10.1090/S0025-5718-04-01678-3; Kao, Osher & Qian 2004, doi:10.1016/j.jcp.2003.11.007;
     Zhang, Zhao & Qian 2006, doi:10.1007/s10915-005-9014-3.
@@ -107,21 +99,19 @@ class FastSweeping(AbstractStationary):
         degree = conic_degree(problem.hamiltonian)
         if degree is None:
             equation = _lax_friedrichs(problem, mesh, self.order)
-            u, count = _guess(problem, equation, tolerance, rounds)
-            u, more, change = iterate(_at_width(equation, 1, Outflow()), u, tolerance, rounds)
+            u, count = supersolution(problem, equation, tolerance, rounds)
+            u, more, change = iterate(at_width(equation, 1, Outflow()), u, tolerance, rounds)
+            count = count + more
         else:
             equation = _godunov(problem, mesh, self.order, degree)
-            u, count, change = _by_stages(_at_width(equation, 1, Closed()), tolerance, rounds)
-            more = 0
-        count = count + more
+            u, count, change = from_above(at_width(equation, 1, Closed()), tolerance, rounds)
         if self.order == 3:
-            equation = _at_width(equation, 2, Outflow())
+            equation = at_width(equation, 2, Outflow())
             u, more, change = iterate(equation, u, tolerance, rounds)
             count = count + more
         else:
-            equation = _at_width(equation, 1, Outflow() if degree is None else Closed())
+            equation = at_width(equation, 1, Outflow() if degree is None else Closed())
         u = jax.lax.stop_gradient(u)
-        equation = equation.tuned(u)
         u = implicit(equation, u, tolerance, rounds)
         stats = {
             "sweeps": 2**problem.dimension * count,
@@ -152,9 +142,7 @@ class FastSweeping(AbstractStationary):
         else:
             domain = mesh.domain
             degree = 1 if self.order == 1 else 5
-            values = interpolate(
-                fields, jnp.asarray(domain.lower), mesh.spacing, domain.periodic, points, order=degree
-            )
+            values = interpolate(fields, jnp.asarray(domain.lower), mesh.spacing, domain.periodic, points, order=degree)
         return Evaluation(values[:, 0], values[:, 1:], RESULTS.successful, {})
 
     def equation(self, problem: StationaryProblem, state: Values | None = None) -> StationaryProblem:  # type: ignore[override]
@@ -163,27 +151,6 @@ class FastSweeping(AbstractStationary):
             return problem
         viscosity = Numerical(problem.viscosity, problem.hamiltonian, self.mesh(problem).spacing)
         return eqx.tree_at(lambda p: p.viscosity, problem, viscosity)
-
-
-def _equation(
-    problem: StationaryProblem, mesh: Mesh, order: int, update: AbstractUpdate, data: dict[str, Any]
-) -> SweptEquation:
-    """The discrete equation on the nodes that target and faces leave free."""
-    epsilon = problem.viscosity.bound(jnp.zeros((), mesh.spacing.dtype), mesh.coordinates)
-    fixed, values = fixed_by_target(problem, mesh, 1 if order == 1 else 2, epsilon)
-    cap = prescribed(problem, mesh)
-    if cap is not None:
-        face = (cap < unreached(cap.dtype)) & ~fixed
-        values = jnp.where(face, cap, values)
-        fixed = fixed | (face & held_faces(problem, epsilon))
-    t, zero = jnp.zeros((), mesh.spacing.dtype), jnp.zeros_like(mesh.coordinates)
-    right = problem.right_side(mesh.points).reshape(mesh.shape)
-    if isinstance(update, GodunovUpdate):
-        right = right - problem.hamiltonian(t, mesh.coordinates, zero)
-    constant = isinstance(problem.viscosity, Constant)
-    strength = problem.viscosity.epsilon if constant else epsilon
-    data = {"right": right, "epsilon": jnp.asarray(strength), **data}
-    return SweptEquation(update, mesh, data, ~fixed, values, cap)
 
 
 def _godunov(problem: StationaryProblem, mesh: Mesh, order: int, degree: int) -> SweptEquation:
@@ -198,67 +165,12 @@ def _godunov(problem: StationaryProblem, mesh: Mesh, order: int, degree: int) ->
 
     t, here = jnp.zeros((), mesh.spacing.dtype), mesh.domain.lower + mesh.spacing
     found = speeds(t, mesh.coordinates if depends_on(speeds, 1, t, here) else here)
-    update = GodunovUpdate(jnp.asarray(problem.discount), mesh.spacing, degree, 1)
-    return _equation(problem, mesh, order, update, {"speed": tuple(found[k] for k in range(d))})
+    update = GodunovUpdate(jnp.asarray(problem.discount), mesh.spacing, 1, degree)
+    shift = problem.hamiltonian(t, mesh.coordinates, jnp.zeros_like(mesh.coordinates))  # potentials and sources
+    return discretised(problem, mesh, order, update, {"speed": tuple(found[k] for k in range(d))}, shift)
 
 
 def _lax_friedrichs(problem: StationaryProblem, mesh: Mesh, order: int) -> SweptEquation:
-    update = LaxFriedrichsUpdate(jnp.asarray(problem.discount), mesh.spacing, problem.hamiltonian, 1)
+    update = LaxFriedrichsUpdate(jnp.asarray(problem.discount), mesh.spacing, 1, problem.hamiltonian)
     x = tuple(mesh.coordinates[k] for k in range(problem.dimension))
-    return _equation(problem, mesh, order, update, {"x": x, "alpha": tuple(map(jnp.zeros_like, x))})
-
-
-def _at_width(equation: SweptEquation, width: int, beyond: AbstractBoundary) -> SweptEquation:
-    """The same with differences of another width, and another continuation at the silent faces."""
-    update = dataclasses.replace(equation.update, width=width)
-    mesh = with_faces(equation.mesh, beyond)
-    return SweptEquation(update, mesh, equation.data, equation.free, equation.values, equation.cap)
-
-
-def _by_stages(equation: SweptEquation, tolerance: float, rounds: int) -> tuple[Values, Array, Scalar]:
-    """From above without viscosity, then with it: values that are not reached yet must not spread by diffusion."""
-    limit = unreached(equation.values.dtype)
-    epsilon = jax.lax.stop_gradient(equation.data["epsilon"])
-
-    def stage(carry: Any, share: Scalar) -> Any:
-        u, count, change = carry
-        now = eqx.tree_at(lambda e: e.data["epsilon"], equation, share * epsilon)
-        begin = jnp.where((share == 0) | jnp.any(epsilon > 0), jnp.inf, change)
-        u, more, change = iterate(now, u, tolerance, rounds, begin)
-        return (u, count + more, change), None
-
-    start = jax.lax.stop_gradient(jnp.where(equation.free, limit, equation.values))
-    carry = (start, jnp.zeros((), int), jnp.zeros((), start.dtype))
-    shares = jnp.asarray([0.0, 1.0], start.dtype)
-    return jax.lax.scan(stage, carry, shares)[0]
-
-
-def _guess(
-    problem: StationaryProblem, equation: SweptEquation, tolerance: float, rounds: int
-) -> tuple[Values, Array]:
-    """A supersolution of bounded slope: the least of K·distance with H(x, Kn) >= f everywhere, and max(f − H(x, 0))/λ."""
-    problem, equation = held((problem, equation))
-    x = equation.mesh.coordinates
-    t, d, limit = jnp.zeros((), x.dtype), problem.dimension, unreached(x.dtype)
-    right = equation.data["right"]
-    rest = jnp.max(right - problem.hamiltonian(t, x, jnp.zeros_like(x)))
-    known = jnp.where(equation.free, jnp.inf, equation.values)
-    lowest = jnp.minimum(jnp.min(known), limit)
-    top = jnp.where(problem.discount > 0, rest / jnp.where(problem.discount > 0, problem.discount, 1.0), limit)
-    corners = np.stack(np.meshgrid(*[[-1.0, 1.0]] * d, indexing="ij")).reshape(d, -1).T / np.sqrt(d)
-    directions = jnp.asarray(np.concatenate([np.eye(d), -np.eye(d), corners]), x.dtype)
-
-    def short(carry: Any) -> Array:
-        k, size = carry
-        along = lambda n: jnp.min(
-            problem.hamiltonian(t, x, jnp.broadcast_to(size * n.reshape((d,) + (1,) * d), x.shape)) - right
-        )
-        return (jnp.min(jax.lax.map(along, directions)) + problem.discount * lowest < 0) & (k < _DOUBLINGS)
-
-    _, slope = jax.lax.while_loop(short, lambda c: (c[0] + 1, 2 * c[1]), (0, jnp.ones((), x.dtype)))
-    update = GodunovUpdate(jnp.zeros_like(t), equation.mesh.spacing, 1, 1)
-    data = {"right": jnp.broadcast_to(slope, x.shape[1:]), "epsilon": t, "speed": (jnp.ones_like(t),) * d}
-    mesh = with_faces(equation.mesh, Closed())
-    cone = SweptEquation(update, mesh, data, equation.free, equation.values, equation.cap)
-    u, count, _ = _by_stages(cone, tolerance, rounds)
-    return jnp.where(equation.free, jnp.minimum(u, top), equation.values), count
+    return discretised(problem, mesh, order, update, {"x": x})
