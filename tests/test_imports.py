@@ -16,7 +16,7 @@ LAYERS = [
     {"kernels"},
     {"problem"},
     {"methods"},
-    {"solution"},
+    {"solution", "level_sets", "trajectories", "files", "tensor_grid"},
     {"solve"},
     {"fit"},
     {"theory"},

@@ -21,11 +21,14 @@ from .fluxes import AbstractFlux, LocalLaxFriedrichs, numerical
 from .hessian import GridHessian
 from .mesh import Mesh
 from .step_rules import CFL, AbstractStepRule
-from .steppers import SSPRK3, AbstractStepper
+from .steppers import SSPRK3, AbstractStepper, Rate
 
 _LARGEST_SECOND = {2: 4.0, 6: 544 / 90}
 """Δx² times the largest eigenvalue of −∂_ii, by order of the central difference."""
 _START_FRACTION = 0.1
+_LONG = 1 / 256
+"""Of the horizon: longer steps are tried before they are taken."""
+_HALVINGS = 16
 
 
 class FiniteDifference(AbstractEvolution):
@@ -136,18 +139,38 @@ class FiniteDifference(AbstractEvolution):
         return (u + normaliser(problem.dimension, c, epsilon, t)).reshape(mesh.shape)
 
     def stable_dt(self, problem: Problem, t: Scalar, state: Values) -> Scalar:
-        """The step rule's share of 1/Σ_i(α_i/(C_a Δx_i) + k ε/(C_d Δx_i²)), with the stepper's limits C_a and C_d."""
+        """The step rule's share of 1/Σ_i(α_i/(C_a Δx_i) + k ε/(C_d Δx_i²)), with the stepper's limits C_a and C_d.
+
+        A step so long that slopes grow beyond the limit within it is halved (data without slopes allow any). Steps are
+        constants to autodiff.
+        """
         mesh = self.mesh(problem)
         rate = jnp.max(self._rates(problem, t, state))
         limit = jnp.where(rate > 0, 1 / jnp.where(rate > 0, rate, 1.0), problem.horizon)
-        return self.step_rule(limit, jnp.min(mesh.spacing / mesh.domain.extent))
+        dt = self.step_rule(limit, jnp.min(mesh.spacing / mesh.domain.extent))
+        if self._speed_depends_on_slopes(problem):
+            dt = jax.lax.cond(dt > _LONG * problem.horizon, lambda: self._shortened(problem, t, dt, state), lambda: dt)
+        return jax.lax.stop_gradient(dt)
+
+    def _shortened(self, problem: Problem, t: Scalar, dt: Scalar, state: Values) -> Scalar:
+        """The longest dt/2^k after which, by Euler's step, the limit still holds."""
+        change = self._change(problem, state)(t, state)
+        tried = dt * 0.5 ** jnp.arange(_HALVINGS, dtype=dt.dtype)
+        holds = jax.lax.map(lambda dt: dt * jnp.max(self._rates(problem, t, state + dt * change)) <= 1, tried)
+        return tried[jnp.argmax(holds)]
 
     def step(self, problem: Problem, t: Scalar, dt: Scalar, state: Values) -> tuple[Values, RESULTS]:
         """One step of the stepper."""
         mesh = self.mesh(problem)
-        x = mesh.coordinates
-        order = self._viscous_order()
-        slopes = mesh.slopes(state)
+        new = on_faces(problem, mesh, t + dt, self.stepper(self._change(problem, state), t, dt, state))
+        new = problem.confined(t + dt, mesh.coordinates, new)
+        finite = jnp.isfinite(jnp.sum(new))
+        return new, RESULTS.where(finite, RESULTS.successful, RESULTS.nonfinite)
+
+    def _change(self, problem: Problem, state: Values) -> Rate:
+        """(t, u) ↦ −Ĥ + ε Δu, with the range of the slopes of `state`, where the step begins."""
+        mesh = self.mesh(problem)
+        x, order, slopes = mesh.coordinates, self._viscous_order(), mesh.slopes(state)
 
         def rate(t: Scalar, u: Values) -> Values:
             p_minus, p_plus = self._one_sided(mesh, u)
@@ -161,9 +184,7 @@ class FiniteDifference(AbstractEvolution):
                 return jax.lax.cond(problem.viscosity.epsilon > 0, viscous, lambda: jnp.zeros_like(u)) - transport
             return viscous() - transport
 
-        new = problem.confined(t + dt, x, on_faces(problem, mesh, t + dt, self.stepper(rate, t, dt, state)))
-        finite = jnp.isfinite(jnp.sum(new))
-        return new, RESULTS.where(finite, RESULTS.successful, RESULTS.nonfinite)
+        return rate
 
     def evaluate(
         self, problem: Problem, t: Scalar, state: Values, points: Points | None, *, key: PRNGKeyArray | None = None
@@ -199,6 +220,10 @@ class FiniteDifference(AbstractEvolution):
         wide = mesh.padded_everywhere(u, width)
         pairs = [self.derivative(mesh.along(wide, axis, width), spacing[axis], axis) for axis in range(u.ndim)]
         return jnp.stack([m for m, _ in pairs]), jnp.stack([p for _, p in pairs])
+
+    def _speed_depends_on_slopes(self, problem: Problem) -> bool:
+        x = jnp.asarray(problem.domain.lower)
+        return depends_on(lambda p: problem.hamiltonian.speed_bound(jnp.zeros((), x.dtype), x, -p, p), 0, x)
 
     def _rates(self, problem: Problem, t: Scalar, u: Values) -> Values:
         """Σ_i(α_i/(C_a Δx_i) + kε/(C_d Δx_i²)) at every node, or everywhere; by first-order differences."""

@@ -90,7 +90,10 @@ def check_target(problem: StationaryProblem, mesh: Mesh) -> None:
     """Refuse a target without a node."""
     if problem.target is None:
         return
-    found = concrete(eqx.filter_jit(lambda t, m: jnp.any(inside(t, m)))(problem.target, mesh))
+    target, mesh = jax.tree.map(
+        lambda a: jnp.asarray(a, float) if eqx.is_inexact_array(a) else a, (problem.target, mesh)
+    )
+    found = concrete(eqx.filter_jit(lambda t, m: jnp.any(inside(t, m)))(target, mesh))
     require(
         found,
         "`target` holds no node of the grid. Widen it (distance − Δx for a point), raise `cells`, or move the box so "
