@@ -36,7 +36,10 @@ def seconds_of(call):
 
 def compare(name, case, accuracy, peer, repeats):
     method = cases.ours(case, accuracy)
-    run = lambda: hj.solve(case.problem, method, [case.time]).u
+
+    def run():
+        return hj.solve(case.problem, method, [case.time]).u
+
     calls = [run] if peer is None else [run, cases.peers(case, accuracy, peer)]
     first = [seconds_of(call)[0] for call in calls]
     measured = [[seconds_of(call) for call in calls] for _ in range(repeats)]

@@ -79,13 +79,14 @@ def test_pairs_have_derivatives_where_u_is_flat_small_or_large(name: str, dtype:
     x = nodes(width, n=30)
     values, change = np.sin(3 * x) + np.abs(x - 1.4), rng.normal(size=len(x))
     weights = rng.normal(size=(2, 30))
-    total = lambda v, unit: jnp.sum(weights * jnp.stack(pair(v, 0.1))) / unit
+    total = lambda v, unit, h=0.1: jnp.sum(weights * jnp.stack(pair(v, h))) / unit
     difference = (total(values + 1e-6 * change, 1.0) - total(values - 1e-6 * change, 1.0)) / 2e-6
     for unit in (2.0**-27, 1.0, 2.0**27):
-        _, found = jax.jvp(lambda v, u=unit: total(v, u), (dtype(unit * values),), (dtype(unit * change),))
-        pulled = jax.grad(lambda v, u=unit: total(v, u))(dtype(unit * values))
+        pulled, of_spacing = jax.grad(total, argnums=(0, 2))(dtype(unit * values), unit, dtype(0.1))
         tolerance = 2e-3 if dtype is np.float32 else 1e-5  # of the weights at the kink, where they are steep
-        np.testing.assert_allclose([found, np.sum(np.float64(pulled) * unit * change)], difference, rtol=tolerance)
+        np.testing.assert_allclose(np.sum(np.float64(pulled) * unit * change), difference, rtol=tolerance)
+        # slopes are in proportion to 1/Δx
+        np.testing.assert_allclose(of_spacing, -total(values, 1.0) / 0.1, rtol=tolerance)
     for flat in (0.0, 3.0):
         gradient = jax.grad(lambda v: total(v, 1.0))(jnp.full(30 + 2 * width, flat, dtype))
         assert np.isfinite(gradient).all()

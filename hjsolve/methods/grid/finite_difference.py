@@ -184,7 +184,7 @@ class FiniteDifference(AbstractEvolution):
                 return jax.lax.cond(problem.viscosity.epsilon > 0, viscous, lambda: jnp.zeros_like(u)) - transport
             return viscous() - transport
 
-        return rate
+        return jax.checkpoint(rate, prevent_cse=False)  # kept by the loops around it
 
     def evaluate(
         self, problem: Problem, t: Scalar, state: Values, points: Points | None, *, key: PRNGKeyArray | None = None

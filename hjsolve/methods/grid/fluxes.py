@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ...checks import require
 from ...problem.hamiltonians import AbstractHamiltonian, Freezing
-from ...problem.hamiltonians.base import as_column, each
+from ...problem.hamiltonians.base import as_column, components, each, total
 from ...problem.hamiltonians.upwind import engquist_osher, has_engquist_osher, is_upwindable, upwind
 from ...typing import Array, Float, Scalar, Values, Vectors
 
@@ -94,7 +94,8 @@ class LocalLaxFriedrichs(AbstractFlux):
     ) -> Values:
         """The local Lax-Friedrichs Hamiltonian."""
         d = p_minus.shape[0]
-        own, rest = _between(p_minus, p_plus), slopes.everywhere(p_minus)
+        own = [components(ends) for ends in _between(p_minus, p_plus)]
+        rest = [components(ends) for ends in slopes.everywhere(p_minus)]
         speeds = []
         for i in range(d):
             box = (jnp.stack([(a if k == i else b)[k] for k in range(d)]) for a, b in zip(own, rest, strict=True))
@@ -248,5 +249,4 @@ def _central(hamiltonian: AbstractHamiltonian, t: Scalar, x: Vectors, p_minus: V
 
 
 def _dissipation(speed: Vectors, p_minus: Vectors, p_plus: Vectors) -> Values:
-    terms = [speed[i] * (p_plus[i] - p_minus[i]) for i in range(p_minus.shape[0])]
-    return sum(terms[1:], start=terms[0]) / 2
+    return total(lambda speed, minus, plus: speed * (plus - minus), speed, p_minus, p_plus) / 2

@@ -92,6 +92,12 @@ def as_column(vector: Values, like: Vectors) -> Vectors:
     return jnp.asarray(vector).reshape((-1,) + (1,) * (like.ndim - 1))
 
 
+def components(vectors: Vectors) -> list[Values]:
+    """The components `[...]` of `[d, ...]`. In derivatives they are joined again at once, where v[i] would be padded."""
+    parts = jax.lax.split(jnp.asarray(vectors), (1,) * vectors.shape[0])
+    return [part[0] for part in parts]
+
+
 def each(function: Callable[..., Values], *vectors: Vectors) -> Vectors:
     """`function` of the components of `[d, ...]` arrays, elementwise, one component after the other where d is small.
 
@@ -101,7 +107,7 @@ def each(function: Callable[..., Values], *vectors: Vectors) -> Vectors:
     d = vectors[0].shape[0]
     if d > _FEW:
         return function(*vectors)
-    return jnp.stack([function(*(v[i] for v in vectors)) for i in range(d)])
+    return jnp.stack([function(*parts) for parts in zip(*map(components, vectors), strict=True)])
 
 
 def total(function: Callable[..., Values], *vectors: Vectors) -> Values:
@@ -109,7 +115,7 @@ def total(function: Callable[..., Values], *vectors: Vectors) -> Values:
     d = vectors[0].shape[0]
     if d > _FEW:
         return jnp.sum(function(*vectors), axis=0)
-    terms = [function(*(v[i] for v in vectors)) for i in range(d)]
+    terms = [function(*parts) for parts in zip(*map(components, vectors), strict=True)]
     return sum(terms[1:], start=terms[0])
 
 
