@@ -93,7 +93,7 @@ def as_column(vector: Values, like: Vectors) -> Vectors:
 
 
 def components(vectors: Vectors) -> list[Values]:
-    """The components `[...]` of `[d, ...]`. In derivatives they are joined again at once, where v[i] would be padded."""
+    """The components `[...]` of `[d, ...]`; derivatives join them at once, where those of v[i] would be padded."""
     parts = jax.lax.split(jnp.asarray(vectors), (1,) * vectors.shape[0])
     return [part[0] for part in parts]
 
