@@ -8,7 +8,7 @@ Pairs are differentiated in reverse mode (once), by a rule of their own.
 
 import inspect
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -117,11 +117,22 @@ def _backward(local: Callable[..., Pair], axis: int, kept: Any, cotangents: Pair
     both = jax.lax.optimization_barrier(jnp.stack(cotangents) * scale)  # once, not in each of the shares
     owed = pull((both[0], both[1]))
     total = jnp.zeros_like(padded)
-    for k, share in enumerate(owed):
+    for k, share in enumerate(_in_pairs(owed)):
         place = (slice(None),) * axis + (slice(k, k + share.shape[axis]),)
         total = total.at[place].add(share)
     of_spacing = -jnp.sum(cotangents[0] * minus + cotangents[1] * plus) * scale**2
     return total, of_spacing.astype(jnp.result_type(spacing))
+
+
+def _in_pairs(fields: Sequence[Array]) -> list[Array]:
+    """The fields, each kept in memory, two computed together: a loop has one output, which may be a complex number."""
+    shape, count = fields[0].shape, len(fields) // 2
+    kept = jnp.zeros((count, *shape), jnp.result_type(fields[0], jnp.complex64))
+    for k in range(count):
+        pair = jax.lax.complex(fields[2 * k], fields[2 * k + 1])
+        kept = jax.lax.dynamic_update_slice(kept, pair[None], (k,) + (0,) * len(shape))
+    split = [part for k in range(count) for part in (kept[k].real, kept[k].imag)]
+    return split + list(fields[2 * count :])
 
 
 _differentiated.defvjp(_forward, _backward)
