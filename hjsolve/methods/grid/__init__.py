@@ -4,6 +4,8 @@ from . import derivatives, fluxes, step_rules, steppers
 from .finite_difference import FiniteDifference
 from .policy_iteration import PolicyIteration
 from .propagator import Propagator
+from .semi_lagrangian import SemiLagrangian
+from .spectral import Spectral
 from .sweeping import FastSweeping
 
 __all__ = [
@@ -11,6 +13,8 @@ __all__ = [
     "FiniteDifference",
     "PolicyIteration",
     "Propagator",
+    "SemiLagrangian",
+    "Spectral",
     "derivatives",
     "fluxes",
     "step_rules",

@@ -16,12 +16,14 @@ from ...results import RESULTS
 from ...typing import Array, ArrayLike, Points, PRNGKeyArray, Scalar, Values, Vectors
 from ..base import AbstractEvolution, Evaluation
 from .derivatives import WENO5, AbstractDerivative
+from .diffusion import Diffusion, Rate, hindrance, on_moving_faces
 from .faces import check_faces, on_faces
 from .fluxes import AbstractFlux, LocalLaxFriedrichs, numerical
 from .hessian import GridHessian
 from .mesh import Mesh
 from .step_rules import CFL, AbstractStepRule
-from .steppers import SSPRK3, AbstractStepper, Rate
+from .steppers import SSPRK3, AbstractExplicit, AbstractStepper, RightHandSide
+from .stiffness import check_stepper
 
 _LARGEST_SECOND = {2: 4.0, 6: 544 / 90}
 """Δx² times the largest eigenvalue of −∂_ii, by order of the central difference."""
@@ -35,8 +37,9 @@ class FiniteDifference(AbstractEvolution):
     """du/dt = −Ĥ(t, x, p⁻, p⁺) + ε Δu on a uniform grid, by default WENO5 + local Lax-Friedrichs + SSP-RK3.
 
     `cells` is one number, or one per axis; an axis of n cells has n + 1 nodes, a periodic axis n. The step obeys
-    `Δt Σ_i (α_i/Δx_i + kε/Δx_i²) <= number` with the speeds α_i of the current gradients. The viscous term is central
-    of order 6 (2 with first-order derivatives). Order 5 in Δx where u is smooth with `step_rules.PowerLaw()`, 3 in Δt;
+    `Δt Σ_i (α_i/Δx_i + kε/Δx_i²) <= number` with the speeds α_i of the current gradients; `stepper=steppers.Auto()`
+    does without the second term where viscosity can be split off. The viscous term is central of order 6 (2 with
+    first-order derivatives). Order 5 in Δx where u is smooth with `step_rules.PowerLaw()`, 3 in Δt;
     first order in L1 at kinks. Any dimension; memory is a few fields per axis.
 
     Data that are `Atoms` are singular at t = 0: the march starts at `start` (default horizon/10) from their exact
@@ -94,6 +97,7 @@ class FiniteDifference(AbstractEvolution):
         self.flux.check(problem.hamiltonian)
         check_faces(problem, self.mesh(problem), self.derivative.width)
         check_periodic_data(problem, "FiniteDifference")
+        check_stepper(problem, self, self.mesh(problem), self.stepper)
         if not isinstance(problem.initial, Atoms):
             require(self.start is None, "`start` is for Atoms alone; other data start at t = 0. Leave it out.")
             return
@@ -154,35 +158,55 @@ class FiniteDifference(AbstractEvolution):
 
     def _shortened(self, problem: Problem, t: Scalar, dt: Scalar, state: Values) -> Scalar:
         """The longest dt/2^k after which, by Euler's step, the limit still holds."""
-        change = self._change(problem, state)(t, state)
-        tried = dt * 0.5 ** jnp.arange(_HALVINGS, dtype=dt.dtype)
-        holds = jax.lax.map(lambda dt: dt * jnp.max(self._rates(problem, t, state + dt * change)) <= 1, tried)
-        return tried[jnp.argmax(holds)]
+        whole = isinstance(self.stepper, AbstractExplicit) or hindrance(problem) is not None
+        change = self._change(problem, state, viscous=whole)(t, state)  # diffusion split off makes no slope steeper
+        shortest = dt * 0.5**_HALVINGS
+
+        def too_long(dt: Scalar) -> Array:
+            return (dt > shortest) & (dt * jnp.max(self._rates(problem, t, state + dt * change)) > 1)
+
+        return jax.lax.while_loop(too_long, lambda dt: dt / 2, dt)
 
     def step(self, problem: Problem, t: Scalar, dt: Scalar, state: Values) -> tuple[Values, RESULTS]:
         """One step of the stepper."""
         mesh = self.mesh(problem)
-        new = on_faces(problem, mesh, t + dt, self.stepper(self._change(problem, state), t, dt, state))
+        new = self.stepper.advance(self._right_hand_side(problem, t, state), t, dt, state)
+        new = on_faces(problem, mesh, t + dt, new)
         new = problem.confined(t + dt, mesh.coordinates, new)
         finite = jnp.isfinite(jnp.sum(new))
         return new, RESULTS.where(finite, RESULTS.successful, RESULTS.nonfinite)
 
-    def _change(self, problem: Problem, state: Values) -> Rate:
-        """(t, u) ↦ −Ĥ + ε Δu, with the range of the slopes of `state`, where the step begins."""
+    def _right_hand_side(self, problem: Problem, t: Scalar, state: Values) -> RightHandSide:
+        """−Ĥ + εΔu, with the range of the slopes of `state`, where the step begins."""
+        parts = None
+        if hindrance(problem) is None:
+            mesh = self.mesh(problem)
+            transport = on_moving_faces(problem, mesh, self._change(problem, state, viscous=False))
+            parts = transport, Diffusion(problem, mesh, self._viscous_order())
+        return RightHandSide(
+            self._change(problem, state),
+            parts,
+            lambda stepper: jnp.max(self._rates(problem, t, state, stepper)),
+        )
+
+    def _change(self, problem: Problem, state: Values, *, viscous: bool = True) -> Rate:
+        """(t, u) ↦ −Ĥ + ε Δu, or −Ĥ alone."""
         mesh = self.mesh(problem)
         x, order, slopes = mesh.coordinates, self._viscous_order(), mesh.slopes(state)
 
         def rate(t: Scalar, u: Values) -> Values:
             p_minus, p_plus = self._one_sided(mesh, u)
             transport = numerical(self.flux, problem.hamiltonian, t, x, p_minus, p_plus, slopes)
+            if not viscous:
+                return -transport
             p = each(lambda minus, plus: (minus + plus) / 2, p_minus, p_plus)
 
-            def viscous() -> Values:
+            def second_order() -> Values:
                 return problem.viscosity.contract(t, x, p, GridHessian(mesh, u, order))
 
             if isinstance(problem.viscosity, Constant):
-                return jax.lax.cond(problem.viscosity.epsilon > 0, viscous, lambda: jnp.zeros_like(u)) - transport
-            return viscous() - transport
+                return jax.lax.cond(problem.viscosity.epsilon > 0, second_order, lambda: jnp.zeros_like(u)) - transport
+            return second_order() - transport
 
         return jax.checkpoint(rate, prevent_cse=False)  # kept by the loops around it
 
@@ -225,17 +249,19 @@ class FiniteDifference(AbstractEvolution):
         x = jnp.asarray(problem.domain.lower)
         return depends_on(lambda p: problem.hamiltonian.speed_bound(jnp.zeros((), x.dtype), x, -p, p), 0, x)
 
-    def _rates(self, problem: Problem, t: Scalar, u: Values) -> Values:
+    def _rates(self, problem: Problem, t: Scalar, u: Values, stepper: AbstractStepper | None = None) -> Values:
         """Σ_i(α_i/(C_a Δx_i) + kε/(C_d Δx_i²)) at every node, or everywhere; by first-order differences."""
         mesh = self.mesh(problem)
         slopes = mesh.slopes(u)
+        stepper = self.stepper if stepper is None else stepper
+        splits = hindrance(problem) is None
 
         def rates(t: Scalar, x: Vectors) -> Values:
             speed = problem.hamiltonian.speed_bound(t, x, *slopes.everywhere(x))
             spacing = as_column(mesh.spacing, x)
-            advective = total(lambda s, h: s / h, speed, spacing) / self.stepper.advective_limit
+            advective = total(lambda s, h: s / h, speed, spacing)
             eigenvalue = _LARGEST_SECOND[self._viscous_order()] * jnp.sum(1 / mesh.spacing**2)
-            return advective + problem.viscosity.bound(t, x) * eigenvalue / self.stepper.diffusive_limit
+            return stepper.rates(advective, problem.viscosity.bound(t, x) * eigenvalue, splits)
 
         somewhere = jnp.asarray(mesh.domain.lower)
         return rates(t, mesh.coordinates if depends_on(rates, 1, t, somewhere) else somewhere)

@@ -9,6 +9,7 @@ from .drift import WithDrift
 from .eikonal import Eikonal
 from .freezing import Freezing
 from .linear import Linear
+from .linear_quadratic import LQ
 from .norm import Norm
 from .polyhedral import Polyhedral
 from .potential import WithPotential
@@ -19,6 +20,7 @@ from .source import WithSource
 from .systems import Air3D, DoubleIntegrator, Dubins
 
 __all__ = [
+    "LQ",
     "AbstractAffine",
     "AbstractConvexHamiltonian",
     "AbstractHamiltonian",
