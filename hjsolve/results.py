@@ -17,7 +17,8 @@ class RESULTS(eqx.Enumeration):
         "The quadrature is too coarse for the integrand, whose width is at most the root of 2εt: u may be far off; "
         "`stats` says how far. Raise the method's `nodes`, `cells` or `sources` (HopfCole() has none: give it `nodes`, "
         "or take Propagator), use a Torus for periodic data, or shrink the domain or the horizon. (Times just after 0 "
-        "can be dropped from `ts`.)"
+        "can be dropped from `ts`.) With Spectral, the waves cannot hold a layer of the solution: raise `cells`, or "
+        "use FiniteDifference."
     )
     under_sampled: Any = (
         "The effective sample size fell below 50: a few samples decide u, which is then likely too high whatever its "
