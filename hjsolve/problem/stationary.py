@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from ..checks import as_array, check_kind, check_range, concrete, number, require
 from ..typing import Array, ArrayLike, Point, Points, Scalar, Values
 from .base import _check_dimensions, _instance
+from .boundaries import Dirichlet
 from .domains import AbstractDomain
 from .hamiltonians import AbstractHamiltonian
 from .initials import Custom
@@ -117,7 +118,7 @@ class StationaryProblem(eqx.Module):
         if self.target is not None or discount is None or discount.all():
             return
         require(
-            any(type(face).__name__ == "Dirichlet" for faces in self.domain.boundary for face in faces),
+            any(isinstance(face, Dirichlet) for faces in self.domain.boundary for face in faces),
             "`discount` must be > 0 where there is no `target`; got 0. Without either, u is free up to a constant (and "
             "may not exist: an ergodic problem). Give discount=..., or target=hj.Target(distance).",
         )
