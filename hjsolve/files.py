@@ -34,9 +34,9 @@ def save(path: Path, arrays: Mapping[str, _Array], facts: Mapping[str, str]) -> 
     if path.suffix == ".zarr":
         _write_zarr(path, variables(arrays), facts)
     elif path.suffix == ".nc":
-        _replace(path, _netcdf(variables(arrays), facts))
+        replace(path, _netcdf(variables(arrays), facts))
     elif path.suffix == ".npz":
-        _replace(path, _npz(arrays, facts))
+        replace(path, _npz(arrays, facts))
     else:
         raise ValueError(f"`path` must end in {', '.join(SUFFIXES)}; got {path.name!r}. The suffix chooses the format.")
 
@@ -102,14 +102,15 @@ def _write_zarr(path: Path, found: _Variables, facts: Mapping[str, str]) -> None
         shutil.rmtree(hidden, ignore_errors=True)
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` atomically and durably."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)  # mkstemp makes private files; a solution is meant to be shared
+        Path(name).chmod(0o644)  # mkstemp makes private files; results are meant to be shared
         Path(name).replace(path)
     except BaseException:
         with suppress(OSError):

@@ -8,13 +8,13 @@ from __future__ import annotations
 import errno
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from ..files import replace
 from .errors import ConfigError, StoreError
 
 State = Literal["running", "finished", "interrupted", "failed"]
@@ -40,18 +40,7 @@ def write(path: Path, content: bytes | str) -> None:
     """Replace `path` by `content` atomically and durably."""
     data = content.encode() if isinstance(content, str) else content
     with disk_errors(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)  # mkstemp makes private files; a stored run is meant to be shared
-            Path(name).replace(path)
-        except BaseException:
-            with suppress(OSError):
-                Path(name).unlink()
-            raise
+        replace(path, data)
 
 
 def append(path: Path, line: str) -> None:

@@ -18,9 +18,9 @@ from ..base import AbstractEvolution, Evaluation
 from .derivatives import WENO5, AbstractDerivative
 from .diffusion import Diffusion, Rate, hindrance, on_moving_faces
 from .faces import check_faces, on_faces
-from .fluxes import AbstractFlux, LocalLaxFriedrichs, numerical
+from .fluxes import AbstractFlux, LocalLaxFriedrichs, Slopes, numerical
 from .hessian import GridHessian
-from .mesh import Mesh
+from .mesh import Mesh, check_cells, mesh_on
 from .step_rules import CFL, AbstractStepRule
 from .steppers import SSPRK3, AbstractExplicit, AbstractStepper, RightHandSide
 from .stiffness import check_stepper
@@ -89,11 +89,7 @@ class FiniteDifference(AbstractEvolution):
 
     def check(self, problem: Problem) -> None:
         """Refuse a `cells` of the wrong length, and atoms where their exact start is not known."""
-        d = problem.dimension
-        require(
-            isinstance(self.cells, int) or len(self.cells) == d,
-            f"`cells` must have one entry per axis ({d}); got {self.cells}. One number serves every axis.",
-        )
+        check_cells(self.cells, problem.dimension)
         self.flux.check(problem.hamiltonian)
         check_faces(problem, self.mesh(problem), self.derivative.width)
         check_periodic_data(problem, "FiniteDifference")
@@ -115,8 +111,7 @@ class FiniteDifference(AbstractEvolution):
 
     def mesh(self, problem: Problem) -> Mesh:
         """The grid on the problem's domain."""
-        cells = (self.cells,) * problem.dimension if isinstance(self.cells, int) else self.cells
-        return Mesh(problem.domain, cells)
+        return mesh_on(problem.domain, self.cells)
 
     def nodes(self, problem: Problem) -> Points:
         """The nodes `[m, d]`, last axis fastest."""
@@ -196,7 +191,7 @@ class FiniteDifference(AbstractEvolution):
 
         def rate(t: Scalar, u: Values) -> Values:
             p_minus, p_plus = self._one_sided(mesh, u)
-            transport = numerical(self.flux, problem.hamiltonian, t, x, p_minus, p_plus, slopes)
+            transport = numerical(self.flux, problem.hamiltonian, t, x, Slopes(p_minus, p_plus, slopes))
             if not viscous:
                 return -transport
             p = each(lambda minus, plus: (minus + plus) / 2, p_minus, p_plus)

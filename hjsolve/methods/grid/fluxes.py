@@ -29,6 +29,14 @@ class SlopeRange(NamedTuple):
         return low, high
 
 
+class Slopes(NamedTuple):
+    """The one-sided derivatives p⁻ and p⁺ `[d, n_1, ..., n_d]`, and the range of slopes on the grid."""
+
+    minus: Vectors
+    plus: Vectors
+    range: SlopeRange
+
+
 class AbstractFlux(eqx.Module):
     """A numerical Hamiltonian."""
 
@@ -37,16 +45,8 @@ class AbstractFlux(eqx.Module):
         """Refuse Hamiltonians that it is not made for."""
 
     @abc.abstractmethod
-    def __call__(
-        self,
-        hamiltonian: AbstractHamiltonian,
-        t: Scalar,
-        x: Vectors,
-        p_minus: Vectors,
-        p_plus: Vectors,
-        slopes: SlopeRange,
-    ) -> Values:
-        """Ĥ `[n_1, ..., n_d]` from the one-sided derivatives `[d, n_1, ..., n_d]`; `slopes` is their range."""
+    def __call__(self, hamiltonian: AbstractHamiltonian, t: Scalar, x: Vectors, slopes: Slopes) -> Values:
+        """Ĥ `[n_1, ..., n_d]` from the one-sided derivatives."""
 
 
 class GlobalLaxFriedrichs(AbstractFlux):
@@ -59,18 +59,10 @@ class GlobalLaxFriedrichs(AbstractFlux):
     def check(self, hamiltonian: AbstractHamiltonian) -> None:
         """Any Hamiltonian."""
 
-    def __call__(
-        self,
-        hamiltonian: AbstractHamiltonian,
-        t: Scalar,
-        x: Vectors,
-        p_minus: Vectors,
-        p_plus: Vectors,
-        slopes: SlopeRange,
-    ) -> Values:
+    def __call__(self, hamiltonian: AbstractHamiltonian, t: Scalar, x: Vectors, slopes: Slopes) -> Values:
         """The Lax-Friedrichs Hamiltonian."""
-        speed = hamiltonian.speed_bound(t, x, *slopes.everywhere(p_minus))
-        return _central(hamiltonian, t, x, p_minus, p_plus) - _dissipation(speed, p_minus, p_plus)
+        speed = hamiltonian.speed_bound(t, x, *slopes.range.everywhere(slopes.minus))
+        return _lax_friedrichs(hamiltonian, t, x, slopes, speed)
 
 
 class LocalLaxFriedrichs(AbstractFlux):
@@ -83,24 +75,16 @@ class LocalLaxFriedrichs(AbstractFlux):
     def check(self, hamiltonian: AbstractHamiltonian) -> None:
         """Any Hamiltonian."""
 
-    def __call__(
-        self,
-        hamiltonian: AbstractHamiltonian,
-        t: Scalar,
-        x: Vectors,
-        p_minus: Vectors,
-        p_plus: Vectors,
-        slopes: SlopeRange,
-    ) -> Values:
+    def __call__(self, hamiltonian: AbstractHamiltonian, t: Scalar, x: Vectors, slopes: Slopes) -> Values:
         """The local Lax-Friedrichs Hamiltonian."""
-        d = p_minus.shape[0]
-        own = [components(ends) for ends in _between(p_minus, p_plus)]
-        rest = [components(ends) for ends in slopes.everywhere(p_minus)]
+        d = slopes.minus.shape[0]
+        own = [components(ends) for ends in _between(slopes.minus, slopes.plus)]
+        rest = [components(ends) for ends in slopes.range.everywhere(slopes.minus)]
         speeds = []
         for i in range(d):
             box = (jnp.stack([(a if k == i else b)[k] for k in range(d)]) for a, b in zip(own, rest, strict=True))
             speeds.append(hamiltonian.speed_bound(t, x, *box)[i])
-        return _central(hamiltonian, t, x, p_minus, p_plus) - _dissipation(jnp.stack(speeds), p_minus, p_plus)
+        return _lax_friedrichs(hamiltonian, t, x, slopes, jnp.stack(speeds))
 
 
 class LocalLocalLaxFriedrichs(AbstractFlux):
@@ -112,18 +96,10 @@ class LocalLocalLaxFriedrichs(AbstractFlux):
     def check(self, hamiltonian: AbstractHamiltonian) -> None:
         """Any Hamiltonian."""
 
-    def __call__(
-        self,
-        hamiltonian: AbstractHamiltonian,
-        t: Scalar,
-        x: Vectors,
-        p_minus: Vectors,
-        p_plus: Vectors,
-        slopes: SlopeRange,
-    ) -> Values:
+    def __call__(self, hamiltonian: AbstractHamiltonian, t: Scalar, x: Vectors, slopes: Slopes) -> Values:
         """The local local Lax-Friedrichs Hamiltonian."""
-        speed = hamiltonian.speed_bound(t, x, *_between(p_minus, p_plus))
-        return _central(hamiltonian, t, x, p_minus, p_plus) - _dissipation(speed, p_minus, p_plus)
+        speed = hamiltonian.speed_bound(t, x, *_between(slopes.minus, slopes.plus))
+        return _lax_friedrichs(hamiltonian, t, x, slopes, speed)
 
 
 class Roe(AbstractFlux):
@@ -138,29 +114,21 @@ class Roe(AbstractFlux):
     def check(self, hamiltonian: AbstractHamiltonian) -> None:
         """Any Hamiltonian."""
 
-    def __call__(
-        self,
-        hamiltonian: AbstractHamiltonian,
-        t: Scalar,
-        x: Vectors,
-        p_minus: Vectors,
-        p_plus: Vectors,
-        slopes: SlopeRange,
-    ) -> Values:
+    def __call__(self, hamiltonian: AbstractHamiltonian, t: Scalar, x: Vectors, slopes: Slopes) -> Values:
         """Roe's Hamiltonian."""
-        middle = each(lambda minus, plus: (minus + plus) / 2, p_minus, p_plus)
-        places = [hamiltonian.velocity(t, x, p) for p in (p_minus, middle, p_plus)]
-        bound = hamiltonian.speed_bound(t, x, *_between(p_minus, p_plus))
-        slack = 1 + jnp.sqrt(jnp.finfo(p_minus.dtype).eps)
-        chosen, lost = [], jnp.zeros_like(p_minus[0])
-        for i in range(p_minus.shape[0]):
+        middle = each(lambda minus, plus: (minus + plus) / 2, slopes.minus, slopes.plus)
+        places = [hamiltonian.velocity(t, x, p) for p in (slopes.minus, middle, slopes.plus)]
+        bound = hamiltonian.speed_bound(t, x, *_between(slopes.minus, slopes.plus))
+        slack = 1 + jnp.sqrt(jnp.finfo(slopes.minus.dtype).eps)
+        chosen, lost = [], jnp.zeros_like(slopes.minus[0])
+        for i in range(slopes.minus.shape[0]):
             speeds = [place[i] for place in places]
             low = jnp.minimum(jnp.minimum(speeds[0], speeds[1]), speeds[2])
             high = jnp.maximum(jnp.maximum(speeds[0], speeds[1]), speeds[2])
             seen = bound[i] <= slack * jnp.maximum(jnp.abs(low), jnp.abs(high))
             rises, falls = seen & (low >= 0), seen & (high <= 0)
-            chosen.append(jnp.where(rises, p_minus[i], jnp.where(falls, p_plus[i], middle[i])))
-            lost = lost + jnp.where(rises | falls, 0.0, bound[i] * (p_plus[i] - p_minus[i]) / 2)
+            chosen.append(jnp.where(rises, slopes.minus[i], jnp.where(falls, slopes.plus[i], middle[i])))
+            lost = lost + jnp.where(rises | falls, 0.0, bound[i] * (slopes.plus[i] - slopes.minus[i]) / 2)
         return hamiltonian(t, x, jnp.stack(chosen)) - lost
 
 
@@ -181,17 +149,9 @@ class Godunov(AbstractFlux):
             "hj.methods.grid.fluxes.LocalLaxFriedrichs(), or give the Hamiltonian a method `upwind`.",
         )
 
-    def __call__(
-        self,
-        hamiltonian: AbstractHamiltonian,
-        t: Scalar,
-        x: Vectors,
-        p_minus: Vectors,
-        p_plus: Vectors,
-        slopes: SlopeRange,
-    ) -> Values:
+    def __call__(self, hamiltonian: AbstractHamiltonian, t: Scalar, x: Vectors, slopes: Slopes) -> Values:
         """Godunov's Hamiltonian."""
-        return hamiltonian(t, x, upwind(hamiltonian, t, x, p_minus, p_plus))
+        return hamiltonian(t, x, upwind(hamiltonian, t, x, slopes.minus, slopes.plus))
 
 
 class EngquistOsher(AbstractFlux):
@@ -212,41 +172,23 @@ class EngquistOsher(AbstractFlux):
             "hj.methods.grid.fluxes.LocalLaxFriedrichs().",
         )
 
-    def __call__(
-        self,
-        hamiltonian: AbstractHamiltonian,
-        t: Scalar,
-        x: Vectors,
-        p_minus: Vectors,
-        p_plus: Vectors,
-        slopes: SlopeRange,
-    ) -> Values:
+    def __call__(self, hamiltonian: AbstractHamiltonian, t: Scalar, x: Vectors, slopes: Slopes) -> Values:
         """Engquist and Osher's Hamiltonian."""
-        return engquist_osher(hamiltonian, t, x, p_minus, p_plus)
+        return engquist_osher(hamiltonian, t, x, slopes.minus, slopes.plus)
 
 
-def numerical(
-    flux: AbstractFlux,
-    hamiltonian: AbstractHamiltonian,
-    t: Scalar,
-    x: Vectors,
-    p_minus: Vectors,
-    p_plus: Vectors,
-    slopes: SlopeRange,
-) -> Values:
+def numerical(flux: AbstractFlux, hamiltonian: AbstractHamiltonian, t: Scalar, x: Vectors, slopes: Slopes) -> Values:
     """The flux's Ĥ; max(Ĥ, 0) for max(H, 0), whose dissipation would otherwise move what is at rest."""
     if isinstance(hamiltonian, Freezing):
-        return jnp.maximum(numerical(flux, hamiltonian.hamiltonian, t, x, p_minus, p_plus, slopes), 0.0)
-    return flux(hamiltonian, t, x, p_minus, p_plus, slopes)
+        return jnp.maximum(numerical(flux, hamiltonian.hamiltonian, t, x, slopes), 0.0)
+    return flux(hamiltonian, t, x, slopes)
 
 
 def _between(p_minus: Vectors, p_plus: Vectors) -> tuple[Vectors, Vectors]:
     return each(jnp.minimum, p_minus, p_plus), each(jnp.maximum, p_minus, p_plus)
 
 
-def _central(hamiltonian: AbstractHamiltonian, t: Scalar, x: Vectors, p_minus: Vectors, p_plus: Vectors) -> Values:
-    return hamiltonian(t, x, each(lambda minus, plus: (minus + plus) / 2, p_minus, p_plus))
-
-
-def _dissipation(speed: Vectors, p_minus: Vectors, p_plus: Vectors) -> Values:
-    return total(lambda speed, minus, plus: speed * (plus - minus), speed, p_minus, p_plus) / 2
+def _lax_friedrichs(hamiltonian: AbstractHamiltonian, t: Scalar, x: Vectors, slopes: Slopes, speed: Vectors) -> Values:
+    """H((p⁻+p⁺)/2) − Σ_i speed_i (p_i⁺ − p_i⁻)/2."""
+    central = hamiltonian(t, x, each(lambda minus, plus: (minus + plus) / 2, slopes.minus, slopes.plus))
+    return central - total(lambda s, minus, plus: s * (plus - minus), speed, slopes.minus, slopes.plus) / 2

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from ...checks import require
 from ...kernels.interpolate import interpolate
 from ...problem import AbstractDomain
 from ...typing import Array, Float, Points, Scalar, Values, Vectors
@@ -102,3 +103,16 @@ class Mesh(eqx.Module):
         """Quintic interpolation of `values` `[n_1, ..., n_d, ...]` at `points` `[m, d]`."""
         domain = self.domain
         return interpolate(values, jnp.asarray(domain.lower), self.spacing, domain.periodic, points, order=5)
+
+
+def mesh_on(domain: AbstractDomain, cells: int | tuple[int, ...]) -> Mesh:
+    """The mesh of `cells` on a domain: one number for every axis, or one each."""
+    return Mesh(domain, (cells,) * domain.dimension if isinstance(cells, int) else cells)
+
+
+def check_cells(cells: int | tuple[int, ...], d: int) -> None:
+    """Refuse a list of `cells` that is not as long as there are axes."""
+    require(
+        isinstance(cells, int) or len(cells) == d,
+        f"`cells` must have one entry per axis ({d}); got {cells}. One number serves every axis.",
+    )

@@ -20,7 +20,7 @@ from ..base import AbstractStationary, Evaluation
 from .derivatives import Upwind
 from .fixed_point import SweptEquation, at_width, held, implicit, iterate
 from .local_updates import AbstractUpdate, central_difference, known
-from .mesh import Mesh
+from .mesh import Mesh, check_cells, mesh_on
 from .multigrid import Stencil, coarse_correction
 from .stationary_equation import discretised, supersolution
 from .stationary_grid import Closed, Outflow, check_target, upwind_gradient, with_faces
@@ -71,11 +71,7 @@ class PolicyIteration(AbstractStationary):
 
     def check(self, problem: StationaryProblem) -> None:  # type: ignore[override]
         """Refuse H without known extrema along the axes, matrix-valued viscosity, and a target without a node."""
-        d = problem.dimension
-        require(
-            isinstance(self.cells, int) or len(self.cells) == d,
-            f"`cells` must have one entry per axis ({d}); got {self.cells}. One number serves every axis.",
-        )
+        check_cells(self.cells, problem.dimension)
         require(
             is_upwindable(problem.hamiltonian),
             f"`hamiltonian` must be convex with known extrema along the axes for PolicyIteration; got "
@@ -89,8 +85,7 @@ class PolicyIteration(AbstractStationary):
 
     def mesh(self, problem: StationaryProblem) -> Mesh:
         """The grid on the problem's domain."""
-        cells = (self.cells,) * problem.dimension if isinstance(self.cells, int) else self.cells
-        return Mesh(problem.domain, cells)
+        return mesh_on(problem.domain, self.cells)
 
     def nodes(self, problem: StationaryProblem) -> Points:
         """The nodes `[m, d]`, last axis fastest."""

@@ -14,7 +14,7 @@ from ...results import RESULTS
 from ...typing import Array, ArrayLike, Points, PRNGKeyArray, Scalar
 from ..base import AbstractEvolution, Evaluation
 from .exponential import etd_rk4
-from .mesh import Mesh
+from .mesh import Mesh, check_cells, mesh_on
 from .waves import between_nodes, gradient, modes_of, on_nodes, tail_of, wavenumbers
 
 _COURANT = 0.5
@@ -61,11 +61,7 @@ class Spectral(AbstractEvolution):
 
     def check(self, problem: Problem) -> None:
         """Refuse what is not a torus, a viscosity that varies or is 0, and data that are Atoms or not periodic."""
-        d = problem.dimension
-        require(
-            isinstance(self.cells, int) or len(self.cells) == d,
-            f"`cells` must have one entry per axis ({d}); got {self.cells}. One number serves every axis.",
-        )
+        check_cells(self.cells, problem.dimension)
         require(
             all(problem.domain.periodic),
             "`domain` must be periodic in every axis for Spectral. Use hj.Torus, or FiniteDifference.",
@@ -83,8 +79,7 @@ class Spectral(AbstractEvolution):
 
     def mesh(self, problem: Problem) -> Mesh:
         """The grid on the problem's domain."""
-        cells = (self.cells,) * problem.dimension if isinstance(self.cells, int) else self.cells
-        return Mesh(problem.domain, cells)
+        return mesh_on(problem.domain, self.cells)
 
     def nodes(self, problem: Problem) -> Points:
         """The nodes `[m, d]`, last axis fastest."""

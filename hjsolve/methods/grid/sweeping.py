@@ -17,7 +17,7 @@ from ..base import AbstractStationary, Evaluation
 from .derivatives import WENO3, Upwind
 from .fixed_point import SweptEquation, at_width, implicit, iterate
 from .local_updates import GodunovUpdate, LaxFriedrichsUpdate, conic_degree, unreached
-from .mesh import Mesh
+from .mesh import Mesh, check_cells, mesh_on
 from .stationary_equation import discretised, from_above, supersolution
 from .stationary_grid import (
     Closed,
@@ -68,11 +68,7 @@ class FastSweeping(AbstractStationary):
 
     def check(self, problem: StationaryProblem) -> None:  # type: ignore[override]
         """Refuse a `cells` of the wrong length, a matrix-valued viscosity, and a target without a node."""
-        d = problem.dimension
-        require(
-            isinstance(self.cells, int) or len(self.cells) == d,
-            f"`cells` must have one entry per axis ({d}); got {self.cells}. One number serves every axis.",
-        )
+        check_cells(self.cells, problem.dimension)
         require(
             isinstance(problem.viscosity, Constant | Varying),
             f"`viscosity` must be Constant or Varying for FastSweeping; got {type(problem.viscosity).__name__}.",
@@ -81,8 +77,7 @@ class FastSweeping(AbstractStationary):
 
     def mesh(self, problem: StationaryProblem) -> Mesh:
         """The grid on the problem's domain."""
-        cells = (self.cells,) * problem.dimension if isinstance(self.cells, int) else self.cells
-        return Mesh(problem.domain, cells)
+        return mesh_on(problem.domain, self.cells)
 
     def nodes(self, problem: StationaryProblem) -> Points:
         """The nodes `[m, d]`, last axis fastest."""

@@ -30,7 +30,8 @@ def numerical(flux, hamiltonian, t, x, p_minus, p_plus):
     """Ĥ with the range of all the slopes given."""
     both = np.concatenate([p_minus, p_plus], axis=1)
     slopes = SlopeRange(jnp.asarray(both.min(axis=1)), jnp.asarray(both.max(axis=1)))
-    return np.asarray(flux(hamiltonian, t, *map(jnp.asarray, (x, p_minus, p_plus)), slopes))
+    sides = fluxes.Slopes(jnp.asarray(p_minus), jnp.asarray(p_plus), slopes)
+    return np.asarray(flux(hamiltonian, t, jnp.asarray(x), sides))
 
 
 def knows(flux, hamiltonian) -> bool:

@@ -19,7 +19,7 @@ from ....results import RESULTS
 from ....typing import Array, ArrayLike, Points, PRNGKeyArray, Scalar, Values, Vectors
 from ...base import AbstractEvolution, Evaluation
 from ..faces import check_faces, on_faces
-from ..mesh import Mesh
+from ..mesh import Mesh, check_cells, mesh_on
 from .search import Found, flat, lowest, refined, saddle
 from .step import Step, faces_of, one_sided
 from .systems import innermost, known_system, system_of
@@ -105,10 +105,7 @@ class SemiLagrangian(AbstractEvolution):
     def check(self, problem: Problem) -> None:
         """Refuse H without a known control form, varying viscosity, atoms, and Dirichlet faces with ε > 0."""
         d, otherwise = problem.dimension, "Use hj.methods.grid.FiniteDifference."
-        require(
-            isinstance(self.cells, int) or len(self.cells) == d,
-            f"`cells` must have one entry per axis ({d}); got {self.cells}. One number serves every axis.",
-        )
+        check_cells(self.cells, problem.dimension)
         require(
             system_of(problem.hamiltonian, d) is not None,
             "SemiLagrangian needs a `hamiltonian` that is a minimum over velocities or inputs: Quadratic, Eikonal, "
@@ -135,8 +132,7 @@ class SemiLagrangian(AbstractEvolution):
 
     def mesh(self, problem: Problem) -> Mesh:
         """The grid on the problem's domain."""
-        cells = (self.cells,) * problem.dimension if isinstance(self.cells, int) else self.cells
-        return Mesh(problem.domain, cells)
+        return mesh_on(problem.domain, self.cells)
 
     def nodes(self, problem: Problem) -> Points:
         """The nodes `[m, d]`, last axis fastest."""
