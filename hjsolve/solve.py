@@ -14,6 +14,7 @@ import numpy as np
 
 from .checks import as_array, concrete, require, whole_number
 from .clock import CompileClock
+from .kernels.compensated import Compensated, compensated
 from .kernels.vectors import wide_vectors
 from .methods.base import (
     AbstractEvolution,
@@ -34,6 +35,8 @@ _Tree = TypeVar("_Tree")
 _MAX_STEPS = 1_000_000
 _REPORT_EVERY = 64
 """Steps between two progress reports: rare enough to cost nothing."""
+_SHORTEST = 1 / 64
+"""Of the rounding of the horizon: a march whose steps are shorter has stalled."""
 
 
 def solve(
@@ -167,7 +170,8 @@ def _march(
         state = march[1]
         return march, (state, method.evaluate(problem, t, state, points))
 
-    march, (states, evaluations) = jax.lax.scan(save, (start, initial, counters, RESULTS.successful), ts)
+    begin = (compensated(start), initial, counters, RESULTS.successful)
+    march, (states, evaluations) = jax.lax.scan(save, begin, ts)
     _, _, (steps, smallest, largest), result = march
     stats = {"start": start, "steps": steps, "smallest_dt": smallest, "largest_dt": largest}
     joined = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), initial, states)
@@ -181,35 +185,40 @@ def _advance(
     target: Scalar,
     options: tuple[int, int | None, Progress | None],
 ) -> Any:
-    """March (t, state, counters, result) to `target`, in steps that end on it exactly."""
+    """March (t, state, counters, result) to `target`, in steps that end on it exactly; t is summed up."""
     max_steps, checkpoints, progress = options
-    resolution = 8 * jnp.finfo(target.dtype).eps * problem.horizon
+    shortest = _SHORTEST * jnp.finfo(target.dtype).eps * problem.horizon
+
+    def left(clock: Compensated) -> Scalar:
+        return (target - clock.value) - clock.lost
 
     def unfinished(carry: Any) -> Array:
-        t, _, (steps, _, _), result = carry
-        return (t < target) & (result == RESULTS.successful) & (steps < max_steps)
+        clock, _, (steps, _, _), result = carry
+        return (left(clock) > 0) & (result == RESULTS.successful) & (steps < max_steps)
 
     def body(carry: Any) -> Any:
-        t, state, (steps, smallest, largest), _ = carry
+        clock, state, (steps, smallest, largest), _ = carry
+        t = clock.value
         stable = method.stable_dt(problem, t, state)
-        remaining = target - t
+        remaining = left(clock)
         # equal steps to the target: no sliver of a last step
         pieces = jnp.maximum(jnp.ceil(remaining / stable * (1 - 1e-6)), 1.0)
         dt = jnp.where(pieces > 1, remaining / pieces, remaining)
         new, result = method.step(problem, t, dt, state)
-        underflow = (pieces > 1) & ~(dt > resolution)
+        underflow = (pieces > 1) & ~(dt > shortest)
         result = RESULTS.where(underflow & (result == RESULTS.successful), RESULTS.step_underflow, result)
         steps = steps + 1
         if progress is not None:
             _report(progress, steps, (t + dt) / problem.horizon)
-        t = jnp.where(pieces > 1, t + dt, target)
-        return t, new, (steps, jnp.minimum(smallest, dt), jnp.maximum(largest, dt)), result
+        arrived = compensated(target)
+        clock = jax.tree.map(lambda going, there: jnp.where(pieces > 1, going, there), clock.plus(dt), arrived)
+        return clock, new, (steps, jnp.minimum(smallest, dt), jnp.maximum(largest, dt)), result
 
-    t, state, counters, result = eqxi.while_loop(
+    clock, state, counters, result = eqxi.while_loop(
         unfinished, body, carry, max_steps=max_steps, kind="checkpointed", checkpoints=checkpoints
     )
-    stopped = (result == RESULTS.successful) & (t < target)
-    return t, state, counters, RESULTS.where(stopped, RESULTS.max_steps_reached, result)
+    stopped = (result == RESULTS.successful) & (left(clock) > 0)
+    return clock, state, counters, RESULTS.where(stopped, RESULTS.max_steps_reached, result)
 
 
 def _reach_by_marching(problem: Problem, method: AbstractEvolution, states: State, ts: Array, t: Scalar) -> State:
@@ -219,7 +228,7 @@ def _reach_by_marching(problem: Problem, method: AbstractEvolution, states: Stat
     index = jnp.sum(times <= t) - 1
     state = jax.tree.map(lambda s: s[index], states)
     counters = (jnp.zeros((), int), jnp.asarray(jnp.inf, ts.dtype), jnp.zeros((), ts.dtype))
-    carry = (times[index], state, counters, RESULTS.successful)
+    carry = (compensated(times[index]), state, counters, RESULTS.successful)
     return _advance(problem, method, carry, t, (_MAX_STEPS, None, None))[1]
 
 

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from ...checks import as_array, check_kind, check_range, concrete, counts, require
+from ...kernels.compensated import Compensated, compensated
 from ...kernels.propagator import normaliser, propagate
 from ...problem import Problem
 from ...problem.hamiltonians.base import as_column, each, total
@@ -40,7 +41,8 @@ class FiniteDifference(AbstractEvolution):
     `Δt Σ_i (α_i/Δx_i + kε/Δx_i²) <= number` with the speeds α_i of the current gradients; `stepper=steppers.Auto()`
     does without the second term where viscosity can be split off. The viscous term is central of order 6 (2 with
     first-order derivatives). Order 5 in Δx where u is smooth with `step_rules.PowerLaw()`, 3 in Δt;
-    first order in L1 at kinks. Any dimension; memory is a few fields per axis.
+    first order in L1 at kinks. Any dimension; memory is a few fields per axis. Steps are added up without piling up
+    rounding, so that float32 is good to a few roundings of u whatever their number.
 
     Data that are `Atoms` are singular at t = 0: the march starts at `start` (default horizon/10) from their exact
     normalised solution, and the unnormalised u_N is returned.
@@ -124,70 +126,69 @@ class FiniteDifference(AbstractEvolution):
             return jnp.zeros_like(horizon)
         return _START_FRACTION * horizon if self.start is None else jnp.asarray(self.start, horizon.dtype)
 
-    def init(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> Values:
+    def init(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> Compensated:
         """The data on the nodes `[n_1, ..., n_d]`; for Atoms their normalised solution at the start time."""
         mesh = self.mesh(problem)
         initial = problem.initial
         if not isinstance(initial, Atoms):
             u = eqx.filter_vmap(initial)(mesh.points).reshape(mesh.shape)
-            return problem.confined(self.start_time(problem), mesh.coordinates, u)
+            return compensated(problem.confined(self.start_time(problem), mesh.coordinates, u))
         c, epsilon = parameters(problem)
         t = self.start_time(problem)
         y, g = jnp.asarray(initial.y), jnp.asarray(initial.g)
         u, _ = propagate(mesh.points, y, g, initial.log_weights, c, epsilon, t)
-        return (u + normaliser(problem.dimension, c, epsilon, t)).reshape(mesh.shape)
+        return compensated((u + normaliser(problem.dimension, c, epsilon, t)).reshape(mesh.shape))
 
-    def stable_dt(self, problem: Problem, t: Scalar, state: Values) -> Scalar:
+    def stable_dt(self, problem: Problem, t: Scalar, state: Compensated) -> Scalar:
         """The step rule's share of 1/Σ_i(α_i/(C_a Δx_i) + k ε/(C_d Δx_i²)), with the stepper's limits C_a and C_d.
 
         A step so long that slopes grow beyond the limit within it is halved (data without slopes allow any). Steps are
         constants to autodiff.
         """
-        mesh = self.mesh(problem)
-        rate = jnp.max(self._rates(problem, t, state))
+        mesh, u = self.mesh(problem), state.value
+        rate = jnp.max(self._rates(problem, t, u))
         limit = jnp.where(rate > 0, 1 / jnp.where(rate > 0, rate, 1.0), problem.horizon)
         dt = self.step_rule(limit, jnp.min(mesh.spacing / mesh.domain.extent))
         if self._speed_depends_on_slopes(problem):
-            dt = jax.lax.cond(dt > _LONG * problem.horizon, lambda: self._shortened(problem, t, dt, state), lambda: dt)
+            dt = jax.lax.cond(dt > _LONG * problem.horizon, lambda: self._shortened(problem, t, dt, u), lambda: dt)
         return jax.lax.stop_gradient(dt)
 
-    def _shortened(self, problem: Problem, t: Scalar, dt: Scalar, state: Values) -> Scalar:
+    def _shortened(self, problem: Problem, t: Scalar, dt: Scalar, u: Values) -> Scalar:
         """The longest dt/2^k after which, by Euler's step, the limit still holds."""
         whole = isinstance(self.stepper, AbstractExplicit) or hindrance(problem) is not None
-        change = self._change(problem, state, viscous=whole)(t, state)  # diffusion split off makes no slope steeper
+        change = self._change(problem, u, viscous=whole)(t, u)  # diffusion split off makes no slope steeper
         shortest = dt * 0.5**_HALVINGS
 
         def too_long(dt: Scalar) -> Array:
-            return (dt > shortest) & (dt * jnp.max(self._rates(problem, t, state + dt * change)) > 1)
+            return (dt > shortest) & (dt * jnp.max(self._rates(problem, t, u + dt * change)) > 1)
 
         return jax.lax.while_loop(too_long, lambda dt: dt / 2, dt)
 
-    def step(self, problem: Problem, t: Scalar, dt: Scalar, state: Values) -> tuple[Values, RESULTS]:
+    def step(self, problem: Problem, t: Scalar, dt: Scalar, state: Compensated) -> tuple[Compensated, RESULTS]:
         """One step of the stepper."""
-        mesh = self.mesh(problem)
-        new = self.stepper.advance(self._right_hand_side(problem, t, state), t, dt, state)
-        new = on_faces(problem, mesh, t + dt, new)
-        new = problem.confined(t + dt, mesh.coordinates, new)
-        finite = jnp.isfinite(jnp.sum(new))
-        return new, RESULTS.where(finite, RESULTS.successful, RESULTS.nonfinite)
+        mesh, u = self.mesh(problem), state.value
+        new = state.plus(self.stepper.advance(self._right_hand_side(problem, t, u), t, dt, u))
+        u = problem.confined(t + dt, mesh.coordinates, on_faces(problem, mesh, t + dt, new.value))
+        finite = jnp.isfinite(jnp.sum(u))
+        return Compensated(u, new.lost), RESULTS.where(finite, RESULTS.successful, RESULTS.nonfinite)
 
-    def _right_hand_side(self, problem: Problem, t: Scalar, state: Values) -> RightHandSide:
-        """−Ĥ + εΔu, with the range of the slopes of `state`, where the step begins."""
+    def _right_hand_side(self, problem: Problem, t: Scalar, u: Values) -> RightHandSide:
+        """−Ĥ + εΔu, with the range of the slopes of u, where the step begins."""
         parts = None
         if hindrance(problem) is None:
             mesh = self.mesh(problem)
-            transport = on_moving_faces(problem, mesh, self._change(problem, state, viscous=False))
+            transport = on_moving_faces(problem, mesh, self._change(problem, u, viscous=False))
             parts = transport, Diffusion(problem, mesh, self._viscous_order())
         return RightHandSide(
-            self._change(problem, state),
+            self._change(problem, u),
             parts,
-            lambda stepper: jnp.max(self._rates(problem, t, state, stepper)),
+            lambda stepper: jnp.max(self._rates(problem, t, u, stepper)),
         )
 
-    def _change(self, problem: Problem, state: Values, *, viscous: bool = True) -> Rate:
-        """(t, u) ↦ −Ĥ + ε Δu, or −Ĥ alone."""
+    def _change(self, problem: Problem, begin: Values, *, viscous: bool = True) -> Rate:
+        """(t, u) ↦ −Ĥ + ε Δu, or −Ĥ alone, with the range of the slopes of `begin`."""
         mesh = self.mesh(problem)
-        x, order, slopes = mesh.coordinates, self._viscous_order(), mesh.slopes(state)
+        x, order, slopes = mesh.coordinates, self._viscous_order(), mesh.slopes(begin)
 
         def rate(t: Scalar, u: Values) -> Values:
             p_minus, p_plus = self._one_sided(mesh, u)
@@ -206,21 +207,21 @@ class FiniteDifference(AbstractEvolution):
         return jax.checkpoint(rate, prevent_cse=False)  # kept by the loops around it
 
     def evaluate(
-        self, problem: Problem, t: Scalar, state: Values, points: Points | None, *, key: PRNGKeyArray | None = None
+        self, problem: Problem, t: Scalar, state: Compensated, points: Points | None, *, key: PRNGKeyArray | None = None
     ) -> Evaluation:
         """U and the scheme's own gradient (p⁻ + p⁺)/2, at the nodes or by quintic interpolation at `points`."""
         mesh = self.mesh(problem)
-        p_minus, p_plus = self._one_sided(mesh, state)
-        fields = jnp.moveaxis(jnp.concatenate([state[None], (p_minus + p_plus) / 2]), 0, -1)
+        p_minus, p_plus = self._one_sided(mesh, state.value)
+        fields = jnp.moveaxis(jnp.concatenate([state.value[None], (p_minus + p_plus) / 2]), 0, -1)
         d = problem.dimension
         values = fields.reshape(-1, d + 1) if points is None else mesh.at(fields, points)
         u = values[:, 0]
         if isinstance(problem.initial, Atoms):
             u = u - normaliser(d, *parameters(problem), jnp.maximum(t, self.start_time(problem)))
-        cfl = self.stable_dt(problem, t, state) * jnp.max(self._rates(problem, t, state))
+        cfl = self.stable_dt(problem, t, state) * jnp.max(self._rates(problem, t, state.value))
         return Evaluation(u, values[:, 1:], RESULTS.successful, {"cfl": cfl})
 
-    def equation(self, problem: Problem, state: Values | None = None) -> Problem:
+    def equation(self, problem: Problem, state: Compensated | None = None) -> Problem:
         """The problem itself, for first-order derivatives with the viscosity α_i Δx_i/2 added on each axis.
 
         That is the leading order in Δx of the spatial scheme. With Atoms, the source dε/(2ct) of u_N is included.

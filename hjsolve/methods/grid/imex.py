@@ -9,10 +9,10 @@ from .diffusion import Diffusion, Rate
 
 
 def additive(transport: Rate, diffusion: Diffusion, t: Scalar, dt: Scalar, u: Values) -> Values:
-    """u at t + dt by ARK3(2)4L[2]SA: four stages, order 3, L-stable in the diffusion and of stage order 2 there.
+    """u(t + dt) − u by ARK3(2)4L[2]SA: four stages, order 3, L-stable in the diffusion and of stage order 2 there.
 
     Stage i solves U_i = u + Δt Σ_j (a_ij F(U_j) + b_ij A(U_j)) with b_ii = γ (0 in the first one); then
-    u + Δt Σ_i w_i (F(U_i) + A(U_i)). Source: Kennedy & Carpenter 2003, doi:10.1016/S0168-9274(02)00138-1, appendix C.
+    Δt Σ_i w_i (F(U_i) + A(U_i)). Source: Kennedy & Carpenter 2003, doi:10.1016/S0168-9274(02)00138-1, appendix C.
     """
     tableau = tuple(jnp.asarray(a, u.dtype) for a in (_EXPLICIT, _IMPLICIT, _WEIGHTS))
     times, diagonal = _EXPLICIT.sum(1), np.diag(_IMPLICIT)
@@ -29,7 +29,7 @@ def additive(transport: Rate, diffusion: Diffusion, t: Scalar, dt: Scalar, u: Va
     empty = jnp.zeros((len(_WEIGHTS), *u.shape), u.dtype)
     entries = (jnp.arange(len(_WEIGHTS)), *tableau[:2], jnp.asarray(times, u.dtype), jnp.asarray(diagonal, u.dtype))
     moved, spread = jax.lax.scan(stage, (empty, empty), entries)[0]
-    return u + dt * jnp.tensordot(tableau[2], moved + spread, axes=1)
+    return dt * jnp.tensordot(tableau[2], moved + spread, axes=1)
 
 
 _GAMMA = 1767732205903 / 4055673282236

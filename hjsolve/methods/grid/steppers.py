@@ -1,7 +1,7 @@
-"""Time steppers, explicit and with the viscous term split off, as increments: u is added to once a step.
+"""Time steppers, explicit and with the viscous term split off, each by the increment of u over one step.
 
 Convex combinations of stages, as strong-stability-preserving methods are often written, round u in every stage: over
-many steps in float32 that costs an order of magnitude.
+many steps in float32 that costs an order of magnitude. Increments can be summed without (see `kernels.compensated`).
 """
 
 import abc
@@ -39,7 +39,7 @@ class AbstractStepper(eqx.Module):
 
     @abc.abstractmethod
     def advance(self, right: "RightHandSide", t: Scalar, dt: Scalar, u: Values) -> Values:
-        """u at t + dt."""
+        """u(t + dt) − u."""
 
 
 class RightHandSide(NamedTuple):
@@ -62,7 +62,7 @@ class AbstractExplicit(AbstractStepper):
 
     @abc.abstractmethod
     def __call__(self, rate: Rate, t: Scalar, dt: Scalar, u: Values) -> Values:
-        """u at t + dt of du/dt = rate(t, u)."""
+        """u(t + dt) − u of du/dt = rate(t, u)."""
 
     def rates(self, advective: Values, diffusive: Values, splits: bool) -> Values:
         """advective/advective_limit + diffusive/diffusive_limit."""
@@ -82,8 +82,8 @@ class ForwardEuler(AbstractExplicit):
     diffusive_limit = 2.0
 
     def __call__(self, rate: Rate, t: Scalar, dt: Scalar, u: Values) -> Values:
-        """u + Δt L(t, u)."""
-        return u + dt * rate(t, u)
+        """Δt L(t, u)."""
+        return dt * rate(t, u)
 
 
 class SSPRK2(AbstractExplicit):
@@ -95,7 +95,7 @@ class SSPRK2(AbstractExplicit):
     diffusive_limit = 2.0
 
     def __call__(self, rate: Rate, t: Scalar, dt: Scalar, u: Values) -> Values:
-        """u at t + dt."""
+        """u(t + dt) − u."""
         return summed(((1.0, 0.0, 0.0), (1.0, 1.0, 1.0)), 1 / 2, rate, t, dt, u)
 
 
@@ -112,7 +112,7 @@ class SSPRK3(AbstractExplicit):
     diffusive_limit = 2.5127
 
     def __call__(self, rate: Rate, t: Scalar, dt: Scalar, u: Values) -> Values:
-        """u at t + dt."""
+        """u(t + dt) − u."""
         return summed(((1.0, 0.0, 0.0), (1.0, 1.0, 1.0), (4.0, 1 / 4, 1 / 2)), 1 / 6, rate, t, dt, u)
 
 
@@ -128,8 +128,8 @@ class SSPRK4(AbstractExplicit):
     diffusive_limit = 5.3
 
     def __call__(self, rate: Rate, t: Scalar, dt: Scalar, u: Values) -> Values:
-        """u at t + dt."""
-        return u + dt * five_stages(rate, t, dt, u)
+        """u(t + dt) − u."""
+        return dt * five_stages(rate, t, dt, u)
 
 
 class Strang(AbstractStepper):
@@ -158,7 +158,8 @@ class Strang(AbstractStepper):
         """Half of the diffusion, the transport, half of the diffusion."""
         assert right.parts is not None
         transport, diffusion = right.parts
-        return diffusion.heat(self.inner(transport, t, dt, diffusion.heat(u, dt / 2)), dt / 2)
+        spread = diffusion.heat(u, dt / 2)
+        return diffusion.heat(spread + self.inner(transport, t, dt, spread), dt / 2) - u
 
 
 class IMEX(AbstractStepper):

@@ -1,5 +1,6 @@
 """Any Hamiltonian from a function of (t, x, p)."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -7,10 +8,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from ...results import HJWarning
 from ...typing import Scalar, Values, Vectors
 from .base import AbstractHamiltonian, differentiated_velocity, sampled_speed_bound
+from .intervals import largest_magnitude_over
 
 _PROBE = (3, 5)
+_NO_BOUND = (
+    "Custom: the largest |∂H/∂p| over a range of slopes is estimated from samples, as `function` has an operation "
+    "without interval arithmetic (a loop, a solver). A monotone scheme needs a bound: give `bound(t, x, p_lo, p_hi)`."
+)
 
 
 class Custom(AbstractHamiltonian):
@@ -18,8 +25,10 @@ class Custom(AbstractHamiltonian):
 
     The function is probed at construction on shapes `[d, 3, 5]` and refused unless it returns `(3, 5)`, for some d up
     to 4 or for the `dimension` given.
-    `bound(t, x, p_lo, p_hi) -> [d, ...]` bounds |∂H/∂p_i| over a box; without it the largest speed at the box's
-    corners and centres is taken, times 1.1.
+    `bound(t, x, p_lo, p_hi) -> [d, ...]` bounds |∂H/∂p_i| over a box of slopes. Without it interval arithmetic on ∂H/∂p
+    does; it may be larger than need be, which costs dissipation and shorter steps. Where it is infinite (a division by
+    what may vanish) or the function has an operation that it does not know (with a warning), 1.1 times the largest
+    speed at the box's corners and centres is taken, an estimate.
     """
 
     function: Callable[[Scalar, Vectors, Vectors], Values]
@@ -52,10 +61,17 @@ class Custom(AbstractHamiltonian):
         return differentiated_velocity(self, t, x, p)
 
     def speed_bound(self, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vectors) -> Vectors:
-        """The given bound, else 1.1 times the largest sampled speed."""
+        """The given bound, else that of interval arithmetic, else 1.1 times the largest sampled speed."""
         if self.bound is not None:
             return self.bound(t, x, p_lo, p_hi)
-        return sampled_speed_bound(self, t, x, p_lo, p_hi)
+        found = largest_magnitude_over(lambda p: self.velocity(t, x, p), p_lo, p_hi)
+        if found is None:
+            warnings.warn(_NO_BOUND, HJWarning, stacklevel=2)
+            return sampled_speed_bound(self, t, x, p_lo, p_hi)
+        bound, finite = found
+        if finite:
+            return bound
+        return jnp.where(jnp.isfinite(bound), bound, sampled_speed_bound(self, t, x, p_lo, p_hi))
 
 
 class _Pointwise(eqx.Module):

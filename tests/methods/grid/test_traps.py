@@ -54,3 +54,37 @@ def test_data_without_slopes_do_not_allow_any_step() -> None:
     short = solved(lambda x: 0 * x[0], potential, 1.0, 100, torus, step_rule=grid.step_rules.Fixed(2e-3))
     np.testing.assert_allclose(free.u, short.u, rtol=0, atol=2e-5)  # the longer steps' own error
     assert free.stats["largest_dt"] < 0.1
+
+
+def test_float32_does_not_pile_up_rounding_over_many_steps() -> None:
+    """4000 steps on a moving wave, and 20,000 equal increments. Summed plainly these are 8e-4 and 3e-4 off."""
+    wave = hj.initials.Custom(lambda x: jnp.cos(2 * np.pi * x[0]))
+    moving = hj.Problem(H.Linear([1.0]), 0.0, wave, hj.Torus([0.0], [1.0]), 4.0)
+    sinking = hj.Problem(H.Custom(lambda t, x, p: 1.0 + 0.0 * p[0]), 0.0, wave, hj.Torus([0.0], [1.0]), 2.0)
+    results = []
+    for wide in (True, False):
+        with jax.enable_x64(wide):
+            waves = hj.solve(moving, grid.FiniteDifference(50, step_rule=grid.step_rules.Fixed(1e-3)), [4.0])
+            sunk = hj.solve(sinking, grid.FiniteDifference(10, step_rule=grid.step_rules.Fixed(1e-4)), [2.0])
+            assert int(waves.stats["steps"]) == 4000 and int(sunk.stats["steps"]) == 20_000
+            results.append((np.asarray(waves.u), np.asarray(sunk.u), np.cos(2 * np.pi * np.asarray(sunk.points[:, 0]))))
+    (wide_waves, wide_sunk, start), (waves, sunk, _) = results
+    np.testing.assert_allclose(wide_sunk[0], start - 2, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(sunk[0], start - 2, rtol=0, atol=3e-7)  # one rounding of 3, and that of dt
+    np.testing.assert_allclose(waves, wide_waves, rtol=0, atol=3e-6)  # slopes of rounded values: 1e-7/Δx a unit time
+
+
+def test_steps_below_the_rounding_of_time_still_add_up() -> None:
+    """The steps at t = 1 are too short for float32 to tell 1 + Δt from 1; the clock keeps what rounding drops."""
+    jump = H.Custom(lambda t, x, p: jnp.where(t < 1.0, 0.2, 3e5) * p[0])
+    wave = hj.initials.Custom(lambda x: jnp.cos(2 * np.pi * x[0]))
+    problem = hj.Problem(jump, 0.0, wave, hj.Torus([0.0], [1.0]), 2.0)
+    euler = {"derivative": grid.derivatives.Upwind(), "stepper": grid.steppers.ForwardEuler()}
+    results = []
+    for wide in (True, False):
+        with jax.enable_x64(wide):
+            solution = hj.solve(problem, grid.FiniteDifference(200, **euler), [1.0, 1 + 2.0**-20])  # a third of a turn
+        assert solution.stats["smallest_dt"] < 2.0**-25
+        results.append(np.asarray(solution.u[1]))
+    np.testing.assert_allclose(results[1], results[0], rtol=0, atol=1e-5)
+    assert np.ptp(results[0]) > 0.05

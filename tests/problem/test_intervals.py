@@ -1,0 +1,108 @@
+"""Bounds on speeds by interval arithmetic: sound, sharp where they can be, and honest where there are none."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import hjsolve as hj
+from hjsolve.problem.hamiltonians.intervals import largest_magnitude_over
+
+grid = hj.methods.grid
+WEIGHTS = np.array([[1.0, -2.0], [0.5, 3.0]])
+
+SHARP = {
+    "wave": lambda p: -jnp.cos(3 * p[0] + p[1]),
+    "quadratic form": lambda p: jnp.einsum("i...,ij,j...->...", p, WEIGHTS, p),
+    "ramp": lambda p: jax.nn.relu(p[0]) ** 2 + jnp.abs(p[1]) / 2,
+    "broken": lambda p: jnp.clip(p[0], -1, 1) + jnp.where(p[1] > 0.3, p[1], 2 * p[1]),
+    "powers": lambda p: jnp.abs(p[0]) ** 1.5 + p[1] ** 3 / 3,
+    "exponential": lambda p: jnp.exp(-p[0]) + jnp.cosh(p[1]) + jnp.tanh(p[1]),
+    "logarithm": lambda p: jnp.log(2 + jnp.square(p[0])) * 0 + jnp.log1p(jnp.exp(p[1])),
+    "product": lambda p: p[0] * jnp.sin(p[1]),
+    "vmapped": lambda p: jax.vmap(lambda q: q[0] ** 2 - q[1] ** 2, in_axes=1)(p),
+}
+LOOSE = {
+    "length": lambda p: jnp.sqrt(jnp.sum(p**2, axis=0)),
+    "norm": lambda p: jnp.linalg.norm(p, axis=0),
+    "relativistic": lambda p: jnp.sqrt(1 + jnp.sum(p**2, axis=0)),
+    "log-sum-exp": lambda p: jax.nn.logsumexp(p, axis=0),
+    "hypot": lambda p: jnp.hypot(p[0], p[1]),
+    "rational": lambda p: p[0] / (2 + jnp.cos(p[1])),
+    "root": lambda p: jax.lax.rsqrt(1 + p[0] ** 2) + jnp.logaddexp(p[0], p[1]),
+}
+
+
+def speeds(function, p):
+    return jnp.abs(jax.grad(lambda q: jnp.sum(function(q)))(p))
+
+
+@pytest.mark.parametrize("name", [*SHARP, *LOOSE])
+def test_no_slope_in_the_box_is_faster_than_the_bound(name: str) -> None:
+    function = (SHARP | LOOSE)[name]
+    draw = np.random.default_rng(1)
+    low = draw.uniform(-3, 2, (2, 40))
+    high = low + draw.uniform(0, 0.5, (2, 40)) * (np.arange(40) > 3)  # and boxes that are single points
+    found = largest_magnitude_over(lambda p: jax.grad(lambda q: jnp.sum(function(q)))(p), jnp.asarray(low), high)
+    assert found is not None
+    bound, finite = found
+    inside = low[..., None] + draw.uniform(0, 1, (2, 40, 500)) * (high - low)[..., None]
+    corners = np.stack([np.stack([a, b]) for a in (low[0], high[0]) for b in (low[1], high[1])], axis=-1)
+    fastest = np.max(speeds(function, jnp.asarray(np.concatenate([inside, corners], axis=-1))), axis=-1)
+    assert np.all(bound >= fastest * (1 - 1e-12) - 1e-12)  # rounding
+    assert np.isfinite(bound).all() or not finite
+    if name in SHARP:
+        assert np.median(bound / np.maximum(fastest, 1e-9)) < 1.1
+    np.testing.assert_allclose(bound[:, :4], fastest[:, :4], rtol=1e-9, atol=1e-9) if name in SHARP else None
+
+
+def test_samples_miss_what_the_bound_sees() -> None:
+    """H = −cos(πp)/π is as fast as 1 between p = −1 and 1, where its speed at the ends and in the middle is 0."""
+    hamiltonian = hj.hamiltonians.Custom(lambda t, x, p: -jnp.cos(np.pi * p[0]) / np.pi)
+    box = jnp.asarray([-1.0]), jnp.asarray([1.0])
+    np.testing.assert_allclose(hamiltonian.speed_bound(jnp.zeros(()), jnp.zeros(1), *box), [1.0], rtol=1e-12)
+
+    tent = lambda x: jnp.abs(jnp.mod(x[0] + 1, 2) - 1)
+    problem = hj.Problem(hamiltonian, 0.0, hj.initials.Custom(tent), hj.Torus([-1.0], [1.0]), 0.4)
+    method = grid.FiniteDifference(
+        400, derivative=grid.derivatives.Upwind(), flux=grid.fluxes.GlobalLaxFriedrichs(),
+        stepper=grid.steppers.ForwardEuler(),
+    )  # fmt: skip
+    found = hj.solve(problem, method, [0.4])
+    godunov = _godunov(400, 0.4)
+    assert np.abs(np.asarray(found.u[0]) - godunov).max() < 0.02  # both of first order with kinks
+
+
+def _godunov(n: int, t: float) -> np.ndarray:
+    """Godunov's monotone scheme in NumPy: H is extreme over slopes at the ends and where H' = 0, at −1, 0 and 1."""
+    energy = lambda p: -np.cos(np.pi * p) / np.pi
+    u, steps = np.abs(np.mod(2 / n * np.arange(n), 2) - 1), round(t * n)
+    for _ in range(steps):
+        minus = (u - np.roll(u, 1)) * n / 2
+        plus = np.roll(minus, -1)
+        low, high = np.minimum(minus, plus), np.maximum(minus, plus)
+        values = [energy(low), energy(high)]
+        values += [np.where((low < p) & (p < high), energy(p), values[0]) for p in (-1.0, 0.0, 1.0)]
+        u = u - t / steps * np.where(minus <= plus, np.min(values, axis=0), np.max(values, axis=0))
+    return u
+
+
+def test_a_function_with_a_loop_is_sampled_with_a_warning() -> None:
+    def looped(t, x, p):
+        return jax.lax.fori_loop(0, 3, lambda k, a: a * p[0], jnp.ones_like(p[0]))
+
+    hamiltonian = hj.hamiltonians.Custom(lambda t, x, p: looped(t, x, p))
+    with pytest.warns(hj.HJWarning, match="give `bound"):
+        bound = hamiltonian.speed_bound(jnp.zeros(()), jnp.zeros(1), jnp.asarray([-1.0]), jnp.asarray([2.0]))
+    np.testing.assert_allclose(bound, [1.1 * 12.0])
+    given = hj.hamiltonians.Custom(looped, bound=lambda t, x, low, high: 3 * jnp.maximum(low**2, high**2))
+    np.testing.assert_allclose(given.speed_bound(0.0, jnp.zeros(1), jnp.asarray([-1.0]), jnp.asarray([2.0])), [12.0])
+
+
+def test_where_the_bound_is_infinite_samples_take_its_place() -> None:
+    """The direction p/|p| on a box around 0."""
+    hamiltonian = hj.hamiltonians.Custom(lambda t, x, p: jnp.linalg.norm(p, axis=0))
+    box = jnp.asarray([[-1.0, 1.0], [-1.0, 0.5]]), jnp.asarray([[1.0, 2.0], [2.0, 0.7]])
+    bound = np.asarray(hamiltonian.speed_bound(jnp.zeros(()), jnp.zeros((2, 2)), *box))
+    fastest = np.array([[1.0, 2 / np.hypot(2, 0.5)], [1.0, 0.7 / np.hypot(1, 0.7)]])
+    assert np.all(bound > 0.95 * fastest) and np.all(bound < 1.5 * fastest)  # the samples' estimates
