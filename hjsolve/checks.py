@@ -52,9 +52,15 @@ def require(holds: Any, message: str) -> None:
 
 
 def check_range(
-    argument: str, value: Any, *, above: float | None = None, least: float | None = None, remedy: str
+    argument: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    below: float | None = None,
+    remedy: str,
 ) -> None:
-    """Require `value > above` or `value >= least` in every entry, where the value is known."""
+    """Require `value > above`, `value >= least` and `value < below` in every entry, where the value is known."""
     known = concrete(value)
     if known is None:
         return
@@ -65,6 +71,8 @@ def check_range(
         raise ValueError(f"`{argument}` must be > {above:g}; got {shown}. {remedy}")
     if least is not None and not (known >= least).all():
         raise ValueError(f"`{argument}` must be >= {least:g}; got {shown}. {remedy}")
+    if below is not None and not (known < below).all():
+        raise ValueError(f"`{argument}` must be < {below:g}; got {shown}. {remedy}")
 
 
 def check_ndim(argument: str, value: Array, ndim: int, shape: str, remedy: str) -> None:

@@ -42,7 +42,7 @@ def test_bound_is_epsilon_at_every_place() -> None:
 
 def test_numerical_viscosity_by_hand() -> None:
     base, h = V.Constant(0.05), hj.hamiltonians.Quadratic(1.0)
-    added = Numerical(base, h, np.array([0.1, 0.2]))
+    added = Numerical(base, h, lambda x: np.array([0.1, 0.2]))
     p, hessian = jnp.array([1.5, -2.0]), symmetric(2)
     # ε Δu + Σ |2p_i| Δx_i/2 ∂_ii u
     expected = 0.05 * np.trace(hessian) + 3.0 * 0.05 * hessian[0, 0] + 4.0 * 0.1 * hessian[1, 1]

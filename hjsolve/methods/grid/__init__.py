@@ -1,6 +1,6 @@
-"""Grid methods: the solution on the nodes of a uniform grid."""
+"""Grid methods: the solution on the nodes of a grid."""
 
-from . import derivatives, fluxes, step_rules, steppers
+from . import derivatives, fluxes, step_rules, steppers, stretchings
 from .finite_difference import FiniteDifference
 from .policy_iteration import PolicyIteration
 from .propagator import Propagator
@@ -19,4 +19,5 @@ __all__ = [
     "fluxes",
     "step_rules",
     "steppers",
+    "stretchings",
 ]

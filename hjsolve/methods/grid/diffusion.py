@@ -121,8 +121,10 @@ class _Odd(AbstractBoundary):
         return None
 
 
-def hindrance(problem: Problem) -> str | None:
-    """Why diffusion cannot be split off in this problem, and what to do; None where it can."""
+def hindrance(problem: Problem, mesh: Mesh) -> str | None:
+    """Why diffusion cannot be split off in this problem on this mesh, and what to do; None where it can."""
+    if mesh.stretched:
+        return "`stretching` must be None; got one. Use equal cells, or an explicit stepper, such as SSPRK3()."
     if not isinstance(problem.viscosity, Constant):
         kind = type(problem.viscosity).__name__
         return f"`viscosity` must be Constant; got {kind}. Use an explicit stepper, such as SSPRK3()."

@@ -53,7 +53,7 @@ def _enters(problem: Problem, mesh: Mesh, t: Scalar, x: Vectors, u: Values, axis
     """Whether characteristics come in through a face, with the slopes of u there."""
     inwards = 1 if side == 0 else -1
     near, next_ = (jnp.take(u, side + k, axis=axis) for k in (0, inwards))
-    spacing = mesh.spacing
+    spacing = jnp.take(mesh.spacings, side, axis=1 + axis)
     slopes = []
     for k in range(u.ndim):
         if k == axis:

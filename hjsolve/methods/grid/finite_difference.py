@@ -1,5 +1,7 @@
 """Finite differences: one-sided derivatives, a numerical Hamiltonian, central viscosity, an explicit stepper."""
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ from ...checks import as_array, check_kind, check_range, concrete, counts, requi
 from ...kernels.compensated import Compensated, compensated
 from ...kernels.propagator import normaliser, propagate
 from ...problem import Problem
-from ...problem.hamiltonians.base import as_column, each, total
+from ...problem.hamiltonians.base import each, total
 from ...problem.hopf_cole import check_periodic_data, parameters, require_hopf_cole, solved_by_propagator
 from ...problem.initials import Atoms
 from ...problem.probe import depends_on
@@ -21,10 +23,11 @@ from .diffusion import Diffusion, Rate, hindrance, on_moving_faces
 from .faces import check_faces, on_faces
 from .fluxes import AbstractFlux, LocalLaxFriedrichs, Slopes, numerical
 from .hessian import GridHessian
-from .mesh import Mesh, check_cells, mesh_on
+from .mesh import Mesh, Stretchings, check_cells, check_stretchings, mesh_on
 from .step_rules import CFL, AbstractStepRule
 from .steppers import SSPRK3, AbstractExplicit, AbstractStepper, RightHandSide
 from .stiffness import check_stepper
+from .stretchings import AbstractStretching
 
 _LARGEST_SECOND = {2: 4.0, 6: 544 / 90}
 """Δx² times the largest eigenvalue of −∂_ii, by order of the central difference."""
@@ -35,9 +38,10 @@ _HALVINGS = 16
 
 
 class FiniteDifference(AbstractEvolution):
-    """du/dt = −Ĥ(t, x, p⁻, p⁺) + ε Δu on a uniform grid, by default WENO5 + local Lax-Friedrichs + SSP-RK3.
+    """du/dt = −Ĥ(t, x, p⁻, p⁺) + ε Δu on a grid, by default WENO5 + local Lax-Friedrichs + SSP-RK3.
 
-    `cells` is one number, or one per axis; an axis of n cells has n + 1 nodes, a periodic axis n. The step obeys
+    `cells` is one number, or one per axis; an axis of n cells has n + 1 nodes, a periodic axis n. `stretching` maps
+    equal cells to unequal ones, on every axis or by a list with None for uniform axes. The step obeys
     `Δt Σ_i (α_i/Δx_i + kε/Δx_i²) <= number` with the speeds α_i of the current gradients; `stepper=steppers.Auto()`
     does without the second term where viscosity can be split off. The viscous term is central of order 6 (2 with
     first-order derivatives). Order 5 in Δx where u is smooth with `step_rules.PowerLaw()`, 3 in Δt;
@@ -55,6 +59,7 @@ class FiniteDifference(AbstractEvolution):
     flux: AbstractFlux
     stepper: AbstractStepper
     step_rule: AbstractStepRule
+    stretching: AbstractStretching | tuple[AbstractStretching | None, ...] | None
     start: Array | None
 
     def __init__(
@@ -65,6 +70,7 @@ class FiniteDifference(AbstractEvolution):
         flux: AbstractFlux | None = None,
         stepper: AbstractStepper | None = None,
         step_rule: AbstractStepRule | None = None,
+        stretching: AbstractStretching | Sequence[AbstractStretching | None] | None = None,
         start: ArrayLike | None = None,
     ):
         self.cells = counts("cells", cells)
@@ -72,6 +78,7 @@ class FiniteDifference(AbstractEvolution):
         self.flux = LocalLaxFriedrichs() if flux is None else flux
         self.stepper = SSPRK3() if stepper is None else stepper
         self.step_rule = CFL() if step_rule is None else step_rule
+        self.stretching = tuple(stretching) if isinstance(stretching, list | tuple) else stretching  # type: ignore[assignment]
         self.start = None if start is None else as_array("start", start)
         for argument, home, value, kind in (
             ("derivative", "derivatives", self.derivative, AbstractDerivative),
@@ -80,6 +87,9 @@ class FiniteDifference(AbstractEvolution):
             ("step_rule", "step_rules", self.step_rule, AbstractStepRule),
         ):
             check_kind(argument, value, kind, f"hj.methods.grid.{home}")
+        for map_ in self.stretching if isinstance(self.stretching, tuple) else (self.stretching,):
+            if map_ is not None:
+                check_kind("stretching", map_, AbstractStretching, "hj.methods.grid.stretchings")
         least = 2 * self.derivative.width
         require(
             min((self.cells,) if isinstance(self.cells, int) else self.cells) >= least,
@@ -92,6 +102,7 @@ class FiniteDifference(AbstractEvolution):
     def check(self, problem: Problem) -> None:
         """Refuse a `cells` of the wrong length, and atoms where their exact start is not known."""
         check_cells(self.cells, problem.dimension)
+        check_stretchings(self._stretchings(problem), problem.domain)
         self.flux.check(problem.hamiltonian)
         check_faces(problem, self.mesh(problem), self.derivative.width)
         check_periodic_data(problem, "FiniteDifference")
@@ -113,7 +124,10 @@ class FiniteDifference(AbstractEvolution):
 
     def mesh(self, problem: Problem) -> Mesh:
         """The grid on the problem's domain."""
-        return mesh_on(problem.domain, self.cells)
+        return mesh_on(problem.domain, self.cells, self._stretchings(problem))
+
+    def _stretchings(self, problem: Problem) -> Stretchings:
+        return self.stretching if isinstance(self.stretching, tuple) else (self.stretching,) * problem.dimension
 
     def nodes(self, problem: Problem) -> Points:
         """The nodes `[m, d]`, last axis fastest."""
@@ -155,7 +169,7 @@ class FiniteDifference(AbstractEvolution):
 
     def _shortened(self, problem: Problem, t: Scalar, dt: Scalar, u: Values) -> Scalar:
         """The longest dt/2^k after which, by Euler's step, the limit still holds."""
-        whole = isinstance(self.stepper, AbstractExplicit) or hindrance(problem) is not None
+        whole = isinstance(self.stepper, AbstractExplicit) or hindrance(problem, self.mesh(problem)) is not None
         change = self._change(problem, u, viscous=whole)(t, u)  # diffusion split off makes no slope steeper
         shortest = dt * 0.5**_HALVINGS
 
@@ -174,9 +188,8 @@ class FiniteDifference(AbstractEvolution):
 
     def _right_hand_side(self, problem: Problem, t: Scalar, u: Values) -> RightHandSide:
         """−Ĥ + εΔu, with the range of the slopes of u, where the step begins."""
-        parts = None
-        if hindrance(problem) is None:
-            mesh = self.mesh(problem)
+        parts, mesh = None, self.mesh(problem)
+        if hindrance(problem, mesh) is None:
             transport = on_moving_faces(problem, mesh, self._change(problem, u, viscous=False))
             parts = transport, Diffusion(problem, mesh, self._viscous_order())
         return RightHandSide(
@@ -229,7 +242,7 @@ class FiniteDifference(AbstractEvolution):
         solved = solved_by_propagator(problem)
         if self.derivative.order > 1:
             return solved
-        viscosity = Numerical(problem.viscosity, problem.hamiltonian, self.mesh(problem).spacing)
+        viscosity = Numerical(problem.viscosity, problem.hamiltonian, self.mesh(problem).spacing_at)
         return eqx.tree_at(lambda p: p.viscosity, solved, viscosity)
 
     def _viscous_order(self) -> int:
@@ -238,8 +251,14 @@ class FiniteDifference(AbstractEvolution):
     def _one_sided(self, mesh: Mesh, u: Values) -> tuple[Vectors, Vectors]:
         spacing, width = mesh.spacing, self.derivative.width
         wide = mesh.padded_everywhere(u, width)
-        pairs = [self.derivative(mesh.along(wide, axis, width), spacing[axis], axis) for axis in range(u.ndim)]
-        return jnp.stack([m for m, _ in pairs]), jnp.stack([p for _, p in pairs])
+        minus: list[Values] = []
+        plus: list[Values] = []
+        for axis in range(u.ndim):
+            pair = self.derivative(mesh.along(wide, axis, width), spacing[axis], axis)
+            stretch = mesh.stretch(axis)
+            for side, slope in zip((minus, plus), pair, strict=True):
+                side.append(slope if stretch is None else slope / stretch)
+        return jnp.stack(minus), jnp.stack(plus)
 
     def _speed_depends_on_slopes(self, problem: Problem) -> bool:
         x = jnp.asarray(problem.domain.lower)
@@ -250,14 +269,15 @@ class FiniteDifference(AbstractEvolution):
         mesh = self.mesh(problem)
         slopes = mesh.slopes(u)
         stepper = self.stepper if stepper is None else stepper
-        splits = hindrance(problem) is None
+        splits = hindrance(problem, mesh) is None
 
-        def rates(t: Scalar, x: Vectors) -> Values:
+        def rates(t: Scalar, x: Vectors, spacing: Vectors) -> Values:
             speed = problem.hamiltonian.speed_bound(t, x, *slopes.everywhere(x))
-            spacing = as_column(mesh.spacing, x)
             advective = total(lambda s, h: s / h, speed, spacing)
-            eigenvalue = _LARGEST_SECOND[self._viscous_order()] * jnp.sum(1 / mesh.spacing**2)
+            eigenvalue = _LARGEST_SECOND[self._viscous_order()] * total(lambda h: 1 / h**2, spacing)
             return stepper.rates(advective, problem.viscosity.bound(t, x) * eigenvalue, splits)
 
-        somewhere = jnp.asarray(mesh.domain.lower)
-        return rates(t, mesh.coordinates if depends_on(rates, 1, t, somewhere) else somewhere)
+        x, spacing = jnp.asarray(mesh.domain.lower), mesh.spacing
+        if not mesh.stretched and not depends_on(rates, 1, t, x, spacing):
+            return rates(t, x, spacing)
+        return rates(t, mesh.coordinates, mesh.spacings)

@@ -16,9 +16,14 @@ class GridHessian(NamedTuple):
 
     def __getitem__(self, index: tuple[int, int]) -> Values:  # type: ignore[override]
         i, j = index
-        spacing = self.mesh.spacing
-        if i == j:
-            padded = self.mesh.padded(self.u, i, self.order // 2)
-            return stencil.second_derivative(padded, spacing[i], order=self.order, axis=i)
-        first = stencil.first_derivative(self.mesh.padded(self.u, i, 3), spacing[i], axis=i)
-        return stencil.first_derivative(self.mesh.padded(first, j, 3), spacing[j], axis=j)
+        if i != j:
+            return self._first(self._first(self.u, i), j)
+        padded = self.mesh.padded(self.u, i, self.order // 2)
+        second = stencil.second_derivative(padded, self.mesh.spacing[i], order=self.order, axis=i)
+        stretch = self.mesh.stretch(i)
+        return second if stretch is None else (second - self.mesh.bend(i) * self._first(self.u, i)) / stretch**2
+
+    def _first(self, values: Values, axis: int) -> Values:
+        slope = stencil.first_derivative(self.mesh.padded(values, axis, 3), self.mesh.spacing[axis], axis=axis)
+        stretch = self.mesh.stretch(axis)
+        return slope if stretch is None else slope / stretch

@@ -139,7 +139,7 @@ class PolicyIteration(AbstractStationary):
 
     def equation(self, problem: StationaryProblem, state: Values | None = None) -> StationaryProblem:  # type: ignore[override]
         """The problem with the viscosity ½|∂H/∂p_i|Δx_i that one-sided differences add (central ones: none)."""
-        viscosity = Numerical(problem.viscosity, problem.hamiltonian, self.mesh(problem).spacing)
+        viscosity = Numerical(problem.viscosity, problem.hamiltonian, self.mesh(problem).spacing_at)
         return eqx.tree_at(lambda p: p.viscosity, problem, viscosity)
 
 

@@ -13,7 +13,7 @@ from ...results import RESULTS
 from ...typing import Array, ArrayLike, Function, Points, PRNGKeyArray, Scalar
 from ..base import AbstractEvolution, Evaluation, State
 from .heat import Flow, inviscid, viscous
-from .mesh import Mesh
+from .mesh import Mesh, mesh_on
 from .sources import Nodes, source_nodes, target_nodes
 from .splitting import Splitting
 
@@ -111,7 +111,7 @@ class Propagator(AbstractEvolution):
 
     def mesh(self, problem: Problem) -> Mesh:
         """The grid on the problem's domain."""
-        return Mesh(problem.domain, _per_axis(self.cells, problem.dimension))
+        return mesh_on(problem.domain, self.cells)
 
     def nodes(self, problem: Problem) -> Points:
         """The nodes `[m, d]`, last axis fastest."""

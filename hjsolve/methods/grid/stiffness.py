@@ -23,7 +23,7 @@ _SHORT = 1000
 
 def check_stepper(problem: Problem, method: AbstractEvolution, mesh: Mesh, stepper: AbstractStepper) -> None:
     """Refuse a stepper that must split what cannot be split; warn where an explicit one takes 20 times the steps."""
-    reason = hindrance(problem)
+    reason = hindrance(problem, mesh)
     name = type(stepper).__name__
     require(reason is None or not stepper.must_split, f"`stepper` {name} takes viscosity in by transforms. {reason}")
     if reason is not None or not isinstance(stepper, AbstractExplicit):

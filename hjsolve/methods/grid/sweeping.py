@@ -144,7 +144,7 @@ class FastSweeping(AbstractStationary):
         """The problem itself, for order 1 with the viscosity ½|∂H/∂p_i|Δx_i added on each axis."""
         if self.order == 3:
             return problem
-        viscosity = Numerical(problem.viscosity, problem.hamiltonian, self.mesh(problem).spacing)
+        viscosity = Numerical(problem.viscosity, problem.hamiltonian, self.mesh(problem).spacing_at)
         return eqx.tree_at(lambda p: p.viscosity, problem, viscosity)
 
 
