@@ -156,14 +156,14 @@ class FiniteDifference(AbstractEvolution):
     def stable_dt(self, problem: Problem, t: Scalar, state: Compensated) -> Scalar:
         """The step rule's share of 1/Σ_i(α_i/(C_a Δx_i) + k ε/(C_d Δx_i²)), with the stepper's limits C_a and C_d.
 
-        A step so long that slopes grow beyond the limit within it is halved (data without slopes allow any). Steps are
-        constants to autodiff.
+        A step so long that slopes grow beyond the limit within it is halved (data without slopes allow any), but those
+        of `Fixed` never are. Steps are constants to autodiff.
         """
         mesh, u = self.mesh(problem), state.value
         rate = jnp.max(self._rates(problem, t, u))
         limit = jnp.where(rate > 0, 1 / jnp.where(rate > 0, rate, 1.0), problem.horizon)
         dt = self.step_rule(limit, jnp.min(mesh.spacing / mesh.domain.extent))
-        if self._speed_depends_on_slopes(problem):
+        if self.step_rule.bounded and self._speed_depends_on_slopes(problem):
             dt = jax.lax.cond(dt > _LONG * problem.horizon, lambda: self._shortened(problem, t, dt, u), lambda: dt)
         return jax.lax.stop_gradient(dt)
 
@@ -181,7 +181,7 @@ class FiniteDifference(AbstractEvolution):
     def step(self, problem: Problem, t: Scalar, dt: Scalar, state: Compensated) -> tuple[Compensated, RESULTS]:
         """One step of the stepper."""
         mesh, u = self.mesh(problem), state.value
-        new = state.plus(self.stepper.advance(self._right_hand_side(problem, t, u), t, dt, u))
+        new = state.plus(self.stepper.increment(self._right_hand_side(problem, t, u), t, dt, u))
         u = problem.confined(t + dt, mesh.coordinates, on_faces(problem, mesh, t + dt, new.value))
         finite = jnp.isfinite(jnp.sum(u))
         return Compensated(u, new.lost), RESULTS.where(finite, RESULTS.successful, RESULTS.nonfinite)

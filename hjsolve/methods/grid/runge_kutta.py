@@ -11,13 +11,13 @@ from .diffusion import Rate
 def summed(
     stages: tuple[tuple[float, float, float], ...], share: float, rate: Rate, t: Scalar, dt: Scalar, u: Values
 ) -> Values:
-    """With s = 0 at first, for every stage (w, a, c): s += w L(t + cΔt, u + aΔt s); and share·Δt s in the end."""
+    """With s = 0 at first, for every stage (w, a, c): s += w L(t + cΔt, u + aΔt s); and share·s in the end."""
 
     def stage(total: Values, entry: Array) -> tuple[Values, None]:
         weight, reach, time = entry
         return total + weight * rate(t + time * dt, u + reach * dt * total), None
 
-    return share * dt * jax.lax.scan(stage, jnp.zeros_like(u), jnp.asarray(stages, u.dtype))[0]
+    return share * jax.lax.scan(stage, jnp.zeros_like(u), jnp.asarray(stages, u.dtype))[0]
 
 
 def five_stages(rate: Rate, t: Scalar, dt: Scalar, u: Values) -> Values:

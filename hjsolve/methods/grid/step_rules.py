@@ -1,6 +1,7 @@
 """How long a time step is, given the stability limit."""
 
 import abc
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,6 +12,9 @@ from ...typing import Array, ArrayLike, Scalar
 
 class AbstractStepRule(eqx.Module):
     """A choice of Δt."""
+
+    bounded: ClassVar[bool] = True
+    """Whether it stays within the stability limit, so that a long step may be halved where slopes grow in it."""
 
     @abc.abstractmethod
     def __call__(self, limit: Scalar, spacing: Scalar) -> Scalar:
@@ -24,8 +28,7 @@ class CFL(AbstractStepRule):
 
     def __init__(self, number: ArrayLike = 0.7):
         self.number = as_array("number", number)
-        check_range("number", self.number, above=0.0, remedy="Use a value in (0, 1].")
-        check_range("1 - number", 1 - self.number, least=0.0, remedy="A CFL number above 1 is unstable; use (0, 1].")
+        _check_number(self.number)
 
     def __call__(self, limit: Scalar, spacing: Scalar) -> Scalar:
         """Number · limit."""
@@ -44,7 +47,7 @@ class PowerLaw(AbstractStepRule):
     def __init__(self, number: ArrayLike = 0.7, exponent: ArrayLike = 5 / 3):
         self.number = as_array("number", number)
         self.exponent = as_array("exponent", exponent)
-        check_range("number", self.number, above=0.0, remedy="Use a value in (0, 1].")
+        _check_number(self.number)
         check_range("exponent", self.exponent, least=1.0, remedy="1 is the CFL rule.")
 
     def __call__(self, limit: Scalar, spacing: Scalar) -> Scalar:
@@ -56,6 +59,7 @@ class Fixed(AbstractStepRule):
     """Δt = dt, whatever the stability limit; an unstable choice ends as a non-finite result."""
 
     dt: Array
+    bounded = False
 
     def __init__(self, dt: ArrayLike):
         self.dt = as_array("dt", dt)
@@ -64,3 +68,8 @@ class Fixed(AbstractStepRule):
     def __call__(self, limit: Scalar, spacing: Scalar) -> Scalar:
         """dt."""
         return self.dt
+
+
+def _check_number(number: Array) -> None:
+    check_range("number", number, above=0.0, remedy="Use a value in (0, 1].")
+    check_range("1 - number", 1 - number, least=0.0, remedy="A CFL number above 1 is unstable; use (0, 1].")

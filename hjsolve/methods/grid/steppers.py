@@ -38,7 +38,7 @@ class AbstractStepper(eqx.Module):
         """
 
     @abc.abstractmethod
-    def advance(self, right: "RightHandSide", t: Scalar, dt: Scalar, u: Values) -> Values:
+    def increment(self, right: "RightHandSide", t: Scalar, dt: Scalar, u: Values) -> Values:
         """u(t + dt) − u."""
 
 
@@ -61,16 +61,20 @@ class AbstractExplicit(AbstractStepper):
     """How far the region of absolute stability reaches along the negative real axis."""
 
     @abc.abstractmethod
+    def mean_rate(self, rate: Rate, t: Scalar, dt: Scalar, u: Values) -> Values:
+        """(u(t + dt) − u)/Δt of du/dt = rate(t, u)."""
+
     def __call__(self, rate: Rate, t: Scalar, dt: Scalar, u: Values) -> Values:
-        """u(t + dt) − u of du/dt = rate(t, u)."""
+        """u(t + dt) of du/dt = rate(t, u)."""
+        return u + dt * self.mean_rate(rate, t, dt, u)
 
     def rates(self, advective: Values, diffusive: Values, splits: bool) -> Values:
         """advective/advective_limit + diffusive/diffusive_limit."""
         return advective / self.advective_limit + diffusive / self.diffusive_limit
 
-    def advance(self, right: RightHandSide, t: Scalar, dt: Scalar, u: Values) -> Values:
+    def increment(self, right: RightHandSide, t: Scalar, dt: Scalar, u: Values) -> Values:
         """One step of the whole right-hand side."""
-        return self(right.whole, t, dt, u)
+        return dt * self.mean_rate(right.whole, t, dt, u)
 
 
 class ForwardEuler(AbstractExplicit):
@@ -81,9 +85,9 @@ class ForwardEuler(AbstractExplicit):
     advective_limit = 1.0
     diffusive_limit = 2.0
 
-    def __call__(self, rate: Rate, t: Scalar, dt: Scalar, u: Values) -> Values:
-        """Δt L(t, u)."""
-        return dt * rate(t, u)
+    def mean_rate(self, rate: Rate, t: Scalar, dt: Scalar, u: Values) -> Values:
+        """L(t, u)."""
+        return rate(t, u)
 
 
 class SSPRK2(AbstractExplicit):
@@ -94,8 +98,8 @@ class SSPRK2(AbstractExplicit):
     advective_limit = 1.0
     diffusive_limit = 2.0
 
-    def __call__(self, rate: Rate, t: Scalar, dt: Scalar, u: Values) -> Values:
-        """u(t + dt) − u."""
+    def mean_rate(self, rate: Rate, t: Scalar, dt: Scalar, u: Values) -> Values:
+        """The stages' weighted mean."""
         return summed(((1.0, 0.0, 0.0), (1.0, 1.0, 1.0)), 1 / 2, rate, t, dt, u)
 
 
@@ -111,8 +115,8 @@ class SSPRK3(AbstractExplicit):
     advective_limit = 1.0
     diffusive_limit = 2.5127
 
-    def __call__(self, rate: Rate, t: Scalar, dt: Scalar, u: Values) -> Values:
-        """u(t + dt) − u."""
+    def mean_rate(self, rate: Rate, t: Scalar, dt: Scalar, u: Values) -> Values:
+        """The stages' weighted mean."""
         return summed(((1.0, 0.0, 0.0), (1.0, 1.0, 1.0), (4.0, 1 / 4, 1 / 2)), 1 / 6, rate, t, dt, u)
 
 
@@ -127,9 +131,9 @@ class SSPRK4(AbstractExplicit):
     advective_limit = 1.508
     diffusive_limit = 5.3
 
-    def __call__(self, rate: Rate, t: Scalar, dt: Scalar, u: Values) -> Values:
-        """u(t + dt) − u."""
-        return dt * five_stages(rate, t, dt, u)
+    def mean_rate(self, rate: Rate, t: Scalar, dt: Scalar, u: Values) -> Values:
+        """The stages' weighted mean."""
+        return five_stages(rate, t, dt, u)
 
 
 class Strang(AbstractStepper):
@@ -154,12 +158,12 @@ class Strang(AbstractStepper):
         """Those of the inner step without diffusion."""
         return self.inner.rates(advective, jnp.zeros_like(diffusive), splits)
 
-    def advance(self, right: RightHandSide, t: Scalar, dt: Scalar, u: Values) -> Values:
+    def increment(self, right: RightHandSide, t: Scalar, dt: Scalar, u: Values) -> Values:
         """Half of the diffusion, the transport, half of the diffusion."""
         assert right.parts is not None
         transport, diffusion = right.parts
         spread = diffusion.heat(u, dt / 2)
-        return diffusion.heat(spread + self.inner(transport, t, dt, spread), dt / 2) - u
+        return diffusion.heat(self.inner(transport, t, dt, spread), dt / 2) - u
 
 
 class IMEX(AbstractStepper):
@@ -179,7 +183,7 @@ class IMEX(AbstractStepper):
         """advective/advective_limit."""
         return advective / self.advective_limit
 
-    def advance(self, right: RightHandSide, t: Scalar, dt: Scalar, u: Values) -> Values:
+    def increment(self, right: RightHandSide, t: Scalar, dt: Scalar, u: Values) -> Values:
         """One additive Runge-Kutta step."""
         assert right.parts is not None
         return additive(*right.parts, t, dt, u)
@@ -212,13 +216,13 @@ class Auto(AbstractStepper):
         parts = jnp.max(self.split.rates(advective, diffusive, splits))
         return jnp.where(whole > _WORTH * parts, parts, whole)
 
-    def advance(self, right: RightHandSide, t: Scalar, dt: Scalar, u: Values) -> Values:
+    def increment(self, right: RightHandSide, t: Scalar, dt: Scalar, u: Values) -> Values:
         """An explicit step, if this one is short enough for it."""
         if right.parts is None:
-            return self.explicit.advance(right, t, dt, u)
+            return self.explicit.increment(right, t, dt, u)
         short = dt * right.stable_rate(self.explicit) <= 1
         return jax.lax.cond(
             short,
-            lambda: self.explicit.advance(right, t, dt, u),
-            lambda: self.split.advance(right, t, dt, u),
+            lambda: self.explicit.increment(right, t, dt, u),
+            lambda: self.split.increment(right, t, dt, u),
         )
