@@ -8,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optimistix as optx
 
 from ...checks import check_range, concrete, number, require
 from ...typing import Array, ArrayLike, Values
@@ -156,6 +155,7 @@ def derivative(stretching: AbstractStretching, xi: Values) -> Values:
 
 def _inverse(stretching: AbstractStretching, x: Values) -> Values:
     """ξ by bisection; differentiable in x and in the map, by the implicit rule."""
+    import optimistix as optx  # slow to import, and rarely needed
 
     def one(x: Array) -> Array:
         eps = float(jnp.finfo(x.dtype).eps)
