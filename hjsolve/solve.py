@@ -172,8 +172,8 @@ def _march(
 
     begin = (compensated(start), initial, counters, RESULTS.successful)
     march, (states, evaluations) = jax.lax.scan(save, begin, ts)
-    _, _, (steps, smallest, largest), result = march
-    stats = {"start": start, "steps": steps, "smallest_dt": smallest, "largest_dt": largest}
+    clock, _, (steps, smallest, largest), result = march
+    stats = {"start": start, "reached": clock.value, "steps": steps, "smallest_dt": smallest, "largest_dt": largest}
     joined = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), initial, states)
     return joined, evaluations, stats, result
 
@@ -210,8 +210,9 @@ def _advance(
         steps = steps + 1
         if progress is not None:
             _report(progress, steps, (t + dt) / problem.horizon)
-        arrived = compensated(target)
-        clock = jax.tree.map(lambda going, there: jnp.where(pieces > 1, going, there), clock.plus(dt), arrived)
+        later = _chosen(pieces > 1, clock.plus(dt), compensated(target))
+        lost = result == RESULTS.nonfinite  # the last good state stays
+        clock, new = _chosen(lost, (clock, state), (later, new))
         return clock, new, (steps, jnp.minimum(smallest, dt), jnp.maximum(largest, dt)), result
 
     clock, state, counters, result = eqxi.while_loop(
@@ -234,6 +235,10 @@ def _reach_by_marching(problem: Problem, method: AbstractEvolution, states: Stat
 
 def _reach_directly(problem: Problem, method: AbstractMethod, states: State, ts: Array, t: Scalar) -> State:
     return states
+
+
+def _chosen(condition: Array, yes: _Tree, no: _Tree) -> _Tree:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
 
 
 def _report(progress: Progress, steps: Array, fraction: Array) -> None:
@@ -259,7 +264,18 @@ def _finish(solution: Solution, throw: bool) -> None:
     if result == RESULTS.under_resolved or result == RESULTS.under_sampled:
         warnings.warn(f"{name}: {message(result)}", HJWarning, stacklevel=3)
     elif throw and result != RESULTS.successful:
-        raise RuntimeError(f"{name} did not finish: {message(result)}")
+        raise RuntimeError(f"{name} did not finish: {message(result)}{_where(solution)}")
+
+
+def _where(solution: Solution) -> str:
+    """At which step, time and place a march stopped."""
+    method = solution.method
+    if not isinstance(method, AbstractEvolution):
+        return ""
+    from .diagnosis import whereabouts
+
+    last = jax.tree.map(lambda a: a[-1], solution.states)
+    return " " + whereabouts(solution.problem, method, last, solution.stats)
 
 
 def _times(ts: ArrayLike | None, problem: Problem | StationaryProblem) -> Array:

@@ -116,8 +116,37 @@ def test_an_unstable_step_ends_as_nonfinite_with_advice() -> None:
     solution = hj.solve(p, unstable, [20.0], throw=False)
     assert solution.result == hj.RESULTS.nonfinite
     assert solution.stats["steps"] < 400  # it stopped where it broke
-    with pytest.raises(RuntimeError, match=r"FiniteDifference did not finish: .*NaN or infinite.*CFL"):
+    assert 0 < solution.stats["reached"] < 20
+    assert np.isfinite(solution.u).all() and np.abs(solution.u).max() > 1e30  # the last good state
+    said = r"FiniteDifference did not finish: .*NaN or infinite.*CFL.* step \d+, at t = .*steepest, .* at x = \("
+    with pytest.raises(RuntimeError, match=said):
         hj.solve(p, unstable, [20.0])
+
+
+@pytest.mark.parametrize(
+    ("said", "parts"),
+    [
+        (r"step 1, at t = 0: `initial` is nan at x = \(-1\)", {"initial": hj.initials.Custom(lambda x: jnp.log(x[0]))}),
+        (
+            r"at t = 0\.\d+: `hamiltonian` is nan for \|∇u\| = .* at x = \(0\.5\)",
+            {
+                "hamiltonian": hj.hamiltonians.Custom(
+                    lambda t, x, p: jnp.where((t > 0.2) & (x[0] > 0.49), jnp.nan, p[0])
+                )
+            },
+        ),
+        (
+            r"at t = 0: `viscosity` is inf at x = \(0\.75\)",
+            {"viscosity": hj.viscosities.Varying(lambda t, x: jnp.where(x[0] > 0.74, jnp.inf, 0.01))},
+        ),
+    ],
+    ids=["data", "Hamiltonian", "viscosity"],
+)
+def test_functions_that_are_not_finite_are_named_with_the_place(said: str, parts: dict[str, object]) -> None:
+    defaults = {"hamiltonian": hj.hamiltonians.Quadratic(), "viscosity": 0.0, "initial": hj.initials.Cosine(1.0, np.pi)}
+    p = hj.Problem(**(defaults | parts), domain=TORUS, horizon=1.0)
+    with pytest.raises(RuntimeError, match=said):
+        hj.solve(p, METHOD, [0.5])
 
 
 def test_the_step_limit_ends_with_advice() -> None:

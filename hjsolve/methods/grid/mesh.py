@@ -168,14 +168,14 @@ class Mesh(eqx.Module):
         )
         return low * scale, high * scale
 
-    def at(self, values: Values, points: Points) -> Float[Array, "m ..."]:
-        """Quintic interpolation of `values` `[n_1, ..., n_d, ...]` at `points` `[m, d]`."""
+    def at(self, values: Values, points: Points, *, order: int = 5) -> Float[Array, "m ..."]:
+        """Interpolation of `values` `[n_1, ..., n_d, ...]` at `points` `[m, d]`, by default quintic."""
         domain, lower = self.domain, jnp.asarray(self.domain.lower)
         for axis, stretching in enumerate(self.stretchings):
             if stretching is not None:
                 share = (domain.wrap(points)[:, axis] - lower[axis]) / domain.extent[axis]
                 points = points.at[:, axis].set(lower[axis] + domain.extent[axis] * stretching.inverse(share))
-        return interpolate(values, lower, self.spacing, domain.periodic, points, order=5)
+        return interpolate(values, lower, self.spacing, domain.periodic, points, order=order)
 
 
 def mesh_on(domain: AbstractDomain, cells: int | tuple[int, ...], stretchings: Stretchings = ()) -> Mesh:
