@@ -75,10 +75,10 @@ class Solution(eqx.Module):
         """Where u(t, ·) = `level`, in NumPy arrays, for d <= 3.
 
         d = 1: sorted points `[k, 1]`. d = 2: a list of polylines `[k, 2]`; a closed one repeats its first point at the
-        end, one that crosses a periodic face is cut there. d = 3: triangles `(vertices [n, 3], faces [m, 3])`,
-        counter-clockwise seen from larger u. Edges are straight between their points, which lie on the level set of
-        `solution(t, ·)`: they are found on a tensor grid (the nodes of a grid method, else the `points` of the
-        solution) by linear interpolation and moved onto it by Newton steps along ∇u.
+        end. d = 3: triangles `(vertices [n, 3], faces [m, 3])`, counter-clockwise seen from larger u. Across periodic
+        faces both go on beyond the box; what goes round a period is cut once. Edges are straight between their points,
+        which lie on the level set of `solution(t, ·)`: they are found on a tensor grid (the nodes of a grid method,
+        else the `points` of the solution) by linear interpolation and moved onto it by Newton steps along ∇u.
 
         Raises `ValueError` for d > 3, for points that form no tensor grid, and where u is not finite.
         """
@@ -121,16 +121,19 @@ class Solution(eqx.Module):
     ) -> "Trajectory":
         """The optimal path from x0 `[d]` or `[m, d]` with the time t to go (default: the last saved time) until 0.
 
-        It follows dx/ds = `feedback(T − s, x).velocity` in equal steps of at most `dt` (default t/200), by the
-        Runge-Kutta method of order 4; under viscosity that is the drift alone. With a `key` it is one path of
-        dX = velocity ds + √(2ε) dW, by Heun's method. Data that are `Atoms` are singular at 0: paths then end at the
-        start of the grid's march, or at the first saved time.
+        It follows dx/ds = `feedback(T − s, x).velocity` in equal steps of at most `dt` (default t/200), by Runge-Kutta
+        methods of diffrax, of order 3 on a grid and 5 for a representation; under viscosity that is the drift alone.
+        With a `key` it is one path of dX = velocity ds + √(2ε) dW (Itô), of weak order 2 where ε does not depend on x,
+        else 1. Data that are `Atoms` are singular at 0: paths then end at the start of the grid's march, or at the
+        first saved time. The feedback of a `StationaryProblem` is followed for the time t, which must be given.
 
         ∇u of a representation is evaluated on the way. That of a grid is interpolated by quintics in space and
         linearly between the saved times, with an error of about (Δts)²/8 · ∂_tt ∇u: save as many times as the paths
-        need. A path that leaves the domain of a grid stops on its face (`left`). Where ∇u jumps, the path takes
-        one side; a control that jumps back and forth there chatters at the size of dt.
-        Differentiable with respect to x0. Raises `ValueError` for x0 outside the domain and t beyond the saved times.
+        need. A path stops where it leaves the domain of a grid (`left`), arrives at a target (`arrived`; a `dt` that
+        jumps over the target misses it), or u meets the ceiling, found to a cell. It goes on where u meets the floor,
+        whose height an opponent may claim. Where ∇u jumps, the path takes one side; a control that jumps back and
+        forth there chatters at the size of dt. Differentiable in reverse mode with respect to x0 and the numbers in
+        the problem. Raises `ValueError` for x0 outside the domain and t beyond the saved times.
         """
         places = self._places("x0", x0)
         span, steps = self._span(t, dt)
@@ -138,7 +141,9 @@ class Solution(eqx.Module):
         if places.ndim == 2:
             return found
         return eqx.tree_at(
-            lambda f: (f.x, f.inputs, f.cost, f.left), found, replace_fn=lambda a: jax.tree.map(lambda b: b[0], a)
+            lambda f: (f.x, f.inputs, f.cost, f.left, f.arrived, f.end),
+            found,
+            replace_fn=lambda a: jax.tree.map(lambda b: b[0], a),
         )
 
     def save(self, path: str | Path) -> None:
@@ -176,15 +181,16 @@ class Solution(eqx.Module):
         """The times to go between which a trajectory runs, and its number of steps."""
         from .trajectories import Meshed
 
-        marches = isinstance(self.method, AbstractEvolution)
-        if isinstance(self.method, AbstractStationary) or (marches and not isinstance(self.method, Meshed)):
-            raise ValueError(
-                f"`trajectory` needs a solution in time, on a uniform grid or by a method that evaluates any time; "
-                f"{type(self.method).__name__} gives none. Use hj.methods.grid.FiniteDifference, or `feedback`."
-            )
+        marches, rests = (isinstance(self.method, kind) for kind in (AbstractEvolution, AbstractStationary))
+        require(
+            isinstance(self.method, Meshed) or not (marches or rests),
+            f"`trajectory` needs a solution on a uniform grid or by a method that evaluates any time; "
+            f"{type(self.method).__name__} gives none. Use hj.methods.grid.FiniteDifference, or `feedback`.",
+        )
+        require(t is not None or not rests, "`t` is needed: how long to follow the feedback of a stationary solution.")
         last = float(self.ts[-1] if marches else self.problem.horizon)
         begin = float(self.ts[-1] if t is None else number("t", t))
-        singular = isinstance(self.problem.initial, Atoms) and not marches
+        singular = not (marches or rests) and isinstance(self.problem.initial, Atoms)
         end = float(self.ts[0] if singular else self.stats["start"])
         require(
             end < begin <= last * (1 + 1e-6),
@@ -240,10 +246,9 @@ def _evaluated(solution: Solution, t: Array, state: State, points: Points | None
 def _followed(
     solution: Solution, x0: Points, span: Float[Array, "2"], steps: int, key: PRNGKeyArray | None
 ) -> "Trajectory":
-    from .trajectories import follow, slopes
+    from .trajectories import follow, guide
 
     problem, method = solution.problem, solution.method
-    marches = isinstance(method, AbstractEvolution)
+    walls = isinstance(method, AbstractEvolution | AbstractStationary)
     times = jnp.append(solution.stats["start"], solution.ts)  # the states of a march begin with that at its start
-    slope = slopes(problem, method, solution.states, times)
-    return follow(problem, slope, x0, span, steps, marches, key)
+    return follow(problem, guide(problem, method, solution.states, times), x0, span, steps, walls, key)

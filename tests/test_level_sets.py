@@ -115,18 +115,60 @@ def test_a_sphere_in_space() -> None:
     assert surface.faces.max() == len(surface.vertices) - 1
 
 
-def test_a_periodic_axis_closes() -> None:
-    """The circle about the corner of the torus: one quarter at each corner, each ending on the faces."""
-    lines = waves(20, 2).level_set(0.0, -1.0)
-    assert len(lines) == 4
-    for line in lines:
-        ends = line[[0, -1]]
-        np.testing.assert_allclose(np.sort(np.abs(ends).max(1)), [1.0, 1.0], rtol=0, atol=1e-15)
-        # quintics between nodes: (π/10)^6/46 over |∇u|
-        np.testing.assert_allclose(np.cos(np.pi * line).sum(1), -1.0, rtol=0, atol=3e-5)
+def test_curves_go_on_across_periodic_faces() -> None:
+    """The circle about the corner of the torus, in four quarters, is one closed curve; its points lie on the level."""
+    (line,) = waves(20, 2).level_set(0.0, -1.0)
+    np.testing.assert_array_equal(line[0], line[-1])
+    # quintics between nodes: (π/10)^6/46 over |∇u|
+    np.testing.assert_allclose(np.cos(np.pi * line).sum(1), -1.0, rtol=0, atol=3e-5)
+    centre = (line.max(0) + line.min(0)) / 2
+    np.testing.assert_allclose(np.abs(centre), [1.0, 1.0], rtol=0, atol=3e-5)
+    assert np.abs(np.diff(line, axis=0)).max() < 0.15  # a cell and a half: no jump
+    turn = np.unwrap(np.arctan2(*(line - centre).T))
+    assert abs(abs(turn[-1] - turn[0]) - 2 * np.pi) < 1e-9
     roots = waves(20, 1).level_set(0.0, -0.97)  # in the first cell, and in the one from the last node to the first
     np.testing.assert_allclose(np.abs(roots[:, 0]), np.arccos(-0.97) / np.pi, rtol=0, atol=3e-5)
     assert len(roots) == 2
+
+
+def test_parts_join_across_periodic_faces_alone() -> None:
+    x, y = axes = (np.linspace(-1.0, 1.0, 41),) * 2
+    corner = np.cos(np.pi * x)[:, None] + np.cos(np.pi * y)
+    quarters = level_sets.trace(axes, corner, -1.0)
+    assert len(quarters) == 4
+    halves = level_sets.continued(quarters, axes, (2.0, None))
+    assert len(halves) == 2  # about the middle of the upper face, and of the lower one
+    for half in halves:
+        np.testing.assert_allclose(np.abs(half[[0, -1], 1]), 1.0, rtol=0, atol=1e-15)
+    assert level_sets.continued(quarters, axes, (None, None)) is quarters
+    # u = sin(π(x − 2y)) = 0.3: twice two lines that close only after two turns of y and one of x
+    slanted = level_sets.trace(axes, np.sin(np.pi * (x[:, None] - 2 * y)), 0.3)
+    wound = level_sets.continued(slanted, axes, (2.0, 2.0))
+    assert len(wound) == 2
+    for line in wound:
+        np.testing.assert_allclose(np.abs(line[-1] - line[0]), [4.0, 2.0], rtol=0, atol=1e-9)
+    # the two ends of a period are one point
+    ends = level_sets.trace((x,), np.abs(x) - 1, 0.0)
+    assert len(ends) == 2 and len(level_sets.continued(ends, (x,), (2.0,))) == 1
+
+
+def test_a_sphere_about_the_corner_of_a_torus_is_closed() -> None:
+    axes = (np.linspace(-1.0, 1.0, 17),) * 3
+    u = sum(np.cos(np.pi * a) for a in np.meshgrid(*axes, indexing="ij"))
+    eighths = level_sets.trace(axes, u, -2.0)
+    vertices, faces = level_sets.continued(eighths, axes, (2.0,) * 3)
+    assert len(faces) == len(eighths.faces)
+    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
+    unique, count = np.unique(edges, axis=0, return_counts=True)
+    assert set(count) == {2}
+    assert len(vertices) - len(unique) + len(faces) == 2  # Euler's number of a sphere
+    centre = (vertices.max(0) + vertices.min(0)) / 2
+    np.testing.assert_allclose(np.abs(centre), 1.0, rtol=0, atol=1e-9)
+    assert np.ptp(vertices, axis=0).max() < 1.2
+    # planes go round two axes: nothing but their copy on the upper face is welded
+    sheet = level_sets.trace(axes, np.cos(np.pi * axes[0])[:, None, None] + np.zeros((17,) * 3), 0.2)
+    joined = level_sets.continued(sheet, axes, (2.0,) * 3)
+    assert len(joined.vertices) == len(sheet.vertices)
 
 
 def test_a_kink_does_not_throw_points_away() -> None:

@@ -5,13 +5,15 @@ Values are interpolated linearly along the edges of cells (of tetrahedra in spac
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from .checks import require
-from .problem import AbstractDomain
-from .tensor_grid import recognise
+from ..checks import require
+from ..problem import AbstractDomain
+from ..tensor_grid import recognise
+from .joining import continued
+from .parts import LevelSet, Surface
 
 _Array = np.ndarray[Any, Any]
 Sampler = Callable[[_Array], tuple[_Array, _Array]]
@@ -19,16 +21,6 @@ Sampler = Callable[[_Array], tuple[_Array, _Array]]
 _NEWTON_STEPS = 3
 """Each squares the error: O(Δx²) becomes O(Δx⁸) after two, beyond what quintics have; the third is for coarse grids."""
 _LEAST_BATCH = 64
-
-
-class Surface(NamedTuple):
-    """Triangles: `vertices` `[n, 3]`, and `faces` `[m, 3]` of indices into them, counter-clockwise from larger u."""
-
-    vertices: _Array
-    faces: _Array
-
-
-LevelSet: TypeAlias = _Array | list[_Array] | Surface
 
 
 def locate(points: _Array, sampler: Sampler, domain: AbstractDomain, level: float) -> LevelSet:
@@ -42,7 +34,7 @@ def locate(points: _Array, sampler: Sampler, domain: AbstractDomain, level: floa
     values = grid.arrange(sampler(points)[0][None])[0]
     periods = tuple(float(e) if p else None for e, p in zip(domain.extent, domain.periodic, strict=True))
     axes, u = closed(grid.axes, values, periods)
-    return polished(trace(axes, u, level), level, sampler, axes)
+    return continued(polished(trace(axes, u, level), level, sampler, axes), axes, periods)
 
 
 def trace(axes: tuple[_Array, ...], u: _Array, level: float) -> LevelSet:
