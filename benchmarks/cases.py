@@ -86,25 +86,28 @@ def _of_gradient(value: Callable[[Any], Any], speed: Callable[[Any, Any], Any]) 
     return build
 
 
-def _car(peer: Any) -> Any:
-    """ẋ = s cos h, ẏ = s sin h, ḣ = a₁, ṡ = a₂ with |a_i| <= 1."""
+def _affine(drift: Callable[[Any], list[Any]], steering: list[list[float]]) -> Callable[[Any], Any]:
+    """The peer's dynamics ẋ = drift(x) + steering a, |a_i| <= 1, whose control minimises."""
 
-    class Car(peer.ControlAndDisturbanceAffineDynamics):
-        def __init__(self) -> None:
-            inputs = peer.sets.Box(jnp.array([-1.0, -1.0]), jnp.array([1.0, 1.0]))
-            nothing = peer.sets.Box(jnp.zeros(1), jnp.zeros(1))
-            super().__init__("min", "max", inputs, nothing)
+    def build(peer: Any) -> Any:
+        class Affine(peer.ControlAndDisturbanceAffineDynamics):
+            def __init__(self) -> None:
+                ones = jnp.ones(len(steering[0]))
+                nothing = peer.sets.Box(jnp.zeros(1), jnp.zeros(1))
+                super().__init__("min", "max", peer.sets.Box(-ones, ones), nothing)
 
-        def open_loop_dynamics(self, state: Any, time: Any) -> Any:
-            return jnp.array([state[3] * jnp.cos(state[2]), state[3] * jnp.sin(state[2]), 0.0, 0.0])
+            def open_loop_dynamics(self, state: Any, time: Any) -> Any:
+                return jnp.array(drift(state))
 
-        def control_jacobian(self, state: Any, time: Any) -> Any:
-            return jnp.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+            def control_jacobian(self, state: Any, time: Any) -> Any:
+                return jnp.array(steering)
 
-        def disturbance_jacobian(self, state: Any, time: Any) -> Any:
-            return jnp.zeros((4, 1))
+            def disturbance_jacobian(self, state: Any, time: Any) -> Any:
+                return jnp.zeros((len(steering), 1))
 
-    return Car()
+        return Affine()
+
+    return build
 
 
 def _disc(radius: float) -> Callable[[Any], Any]:
@@ -115,11 +118,11 @@ def _box(lower: list[float], upper: list[float], periodic: tuple[bool, ...] | No
     return hj.Box(lower, upper, periodic=periodic, boundary=hj.boundaries.AwayFromZero())
 
 
-def air3d() -> Case:
+def air3d(refine: int = 1) -> Case:
     """Two vehicles in the plane: the tube from which the evader cannot avoid a collision."""
     box = _box([-6.0, -10.0, 0.0], [20.0, 10.0, TURN], (False, False, True))
     problem = hj.Problem(H.Freezing(H.Air3D()), 0.0, hj.initials.Custom(_disc(5.0)), box, 2.8)
-    return Case(problem, (50, 39, 50), 2.8, lambda peer: peer.systems.Air3d(), -1, tube=True)
+    return Case(problem, (50 * refine, 39 * refine, 50 * refine), 2.8, lambda peer: peer.systems.Air3d(), -1, tube=True)
 
 
 def squared_slope(n: int = 400) -> Case:
@@ -146,4 +149,21 @@ def car(time: float) -> Case:
     )
     box = _box([-5.0, -5.0, 0.0, -1.0], [5.0, 5.0, TURN, 4.0], (False, False, True, False))
     problem = hj.Problem(system, 0.0, hj.initials.Custom(_disc(1.0)), box, time)
-    return Case(problem, (39, 39, 50, 49), time, _car, -1)
+    steering = [[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+    dynamics = _affine(lambda x: [x[3] * jnp.cos(x[2]), x[3] * jnp.sin(x[2]), 0.0, 0.0], steering)
+    return Case(problem, (39, 39, 50, 49), time, dynamics, -1)
+
+
+def double_integrator(n: int) -> Case:
+    """ẍ = a, |a| <= 1, to a disc in (position, velocity): the tube from which it can be reached in time 1."""
+    system = H.Freezing(H.DoubleIntegrator())
+    problem = hj.Problem(system, 0.0, hj.initials.Custom(_disc(0.5)), _box([-2.0, -2.0], [2.0, 2.0]), 1.0)
+    return Case(problem, (n, n), 1.0, _affine(lambda x: [x[1], 0.0], [[0.0], [1.0]]), -1, tube=True)
+
+
+def dubins(n: int) -> Case:
+    """A car of speed 1 that turns at most at rate 1, to a disc: the tube from which it gets there in time 1.5."""
+    box = _box([-3.0, -3.0, 0.0], [3.0, 3.0, TURN], (False, False, True))
+    problem = hj.Problem(H.Freezing(H.Dubins()), 0.0, hj.initials.Custom(_disc(0.75)), box, 1.5)
+    dynamics = _affine(lambda x: [jnp.cos(x[2]), jnp.sin(x[2]), 0.0], [[0.0], [0.0], [1.0]])
+    return Case(problem, (n, n, n), 1.5, dynamics, -1, tube=True)
