@@ -14,7 +14,7 @@ import numpy as np
 
 from .checks import as_array, concrete, require, whole_number
 from .clock import CompileClock
-from .kernels.compensated import Compensated, compensated
+from .kernels.compensated import Compensated, compensated, resumed, settled
 from .kernels.vectors import wide_vectors
 from .methods.base import (
     AbstractEvolution,
@@ -168,13 +168,13 @@ def _march(
     def save(carry: Any, t: Scalar) -> Any:
         march = _advance(problem, method, carry, jnp.maximum(t, start), options)
         state = march[1]
-        return march, (state, method.evaluate(problem, t, state, points))
+        return march, (settled(state), method.evaluate(problem, t, state, points))
 
     begin = (compensated(start), initial, counters, RESULTS.successful)
     march, (states, evaluations) = jax.lax.scan(save, begin, ts)
     clock, _, (steps, smallest, largest), result = march
     stats = {"start": start, "reached": clock.value, "steps": steps, "smallest_dt": smallest, "largest_dt": largest}
-    joined = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), initial, states)
+    joined = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), settled(initial), states)
     return joined, evaluations, stats, result
 
 
@@ -227,7 +227,7 @@ def _reach_by_marching(problem: Problem, method: AbstractEvolution, states: Stat
     times = jnp.concatenate([start[None], jnp.maximum(ts, start)])
     t = jnp.maximum(t, start)
     index = jnp.sum(times <= t) - 1
-    state = jax.tree.map(lambda s: s[index], states)
+    state = resumed(jax.tree.map(lambda s: s[index], states))
     counters = (jnp.zeros((), int), jnp.asarray(jnp.inf, ts.dtype), jnp.zeros((), ts.dtype))
     carry = (compensated(times[index]), state, counters, RESULTS.successful)
     return _advance(problem, method, carry, t, (_MAX_STEPS, None, None))[1]

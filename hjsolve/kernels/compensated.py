@@ -1,5 +1,7 @@
 """A running sum that does not pile up rounding."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -26,3 +28,20 @@ class Compensated(eqx.Module):
 def compensated(value: Array) -> Compensated:
     """A sum that begins with `value`."""
     return Compensated(value, jnp.zeros_like(value))
+
+
+def settled(tree: Any) -> Any:
+    """A pytree whose sums have forgotten what was lost: half the memory."""
+    return _each(lambda total: Compensated(total.value, jnp.zeros((), total.value.dtype)), tree)
+
+
+def resumed(tree: Any) -> Any:
+    """A pytree whose sums can be added to, as they were before they were `settled`."""
+    return _each(lambda total: compensated(total.value), tree)
+
+
+def _each(change: Any, tree: Any) -> Any:
+    def is_sum(node: Any) -> bool:
+        return isinstance(node, Compensated)
+
+    return jax.tree.map(lambda node: change(node) if is_sum(node) else node, tree, is_leaf=is_sum)
