@@ -17,6 +17,7 @@ PARTS: dict[str, Offer] = {
     "flux": ("hjsolve.methods.grid.fluxes", ("AbstractFlux",)),
     "stepper": ("hjsolve.methods.grid.steppers", ("AbstractStepper",)),
     "step_rule": ("hjsolve.methods.grid.step_rules", ("AbstractStepRule",)),
+    "stretching": ("hjsolve.methods.grid.stretchings", ("AbstractStretching",)),
     "rule": ("hjsolve.methods.particle.rules", ("AbstractRule",)),
 }
 """The parts that a method's arguments name: `stepper: ForwardEuler`, `step_rule: {kind: CFL, number: 0.5}`."""
