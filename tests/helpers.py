@@ -15,6 +15,7 @@ def orders(errors: Sequence[float], refinement: float = 2.0) -> np.ndarray:
 
 def cauchy_1d(g: Callable[[float], float], t: float, x: float, epsilon: float, c: float = 1.0) -> float:
     """`−(ε/c) log ∫ (4πεt)^{−1/2} exp(−(c/ε)(g(y) + (x−y)²/(4ct))) dy` by adaptive quadrature."""
+    t, x = float(t), float(x)  # scalars of JAX would compile every operation
 
     def exponent(y: float) -> float:
         return -(c / epsilon) * (g(y) + (x - y) ** 2 / (4 * c * t))

@@ -84,9 +84,8 @@ def test_two_dimensions_to_netcdf(folder: Path) -> None:
 def test_three_dimensions_to_zarr_a_picture_and_an_animation(folder: Path) -> None:
     """Precision is a key; what exists is replaced when told, a folder as well as a file."""
     text = FILE.replace("[-1.0]", "[-1, -1, -1]").replace("[1]", "[1, 1, 1]").replace("21", "3")
-    text = text.replace("HopfCole", "FiniteDifference, cells: 8").replace(
-        "output: {", "output: {format: zarr, animation: gif, "
-    )
+    scheme = "FiniteDifference, cells: 8, derivative: Upwind, stepper: ForwardEuler"
+    text = text.replace("HopfCole", scheme).replace("output: {", "output: {format: zarr, animation: gif, ")
     code, output = call(text + "precision: float32\n")
     assert code == 0, output
     assert [word in output for word in ("bowl.zarr", "bowl.png", "bowl.gif")] == [True] * 3
@@ -115,7 +114,7 @@ def test_an_animation_that_cannot_be_made_is_refused_before_any_work(
 
 def test_an_existing_solution_is_kept_unless_told(folder: Path) -> None:
     Path("bowl.npz").write_text("precious")
-    text = FILE.replace("HopfCole", "FiniteDifference, cells: 20")
+    text = FILE.replace("HopfCole", "FiniteDifference, cells: 20, derivative: Upwind, stepper: ForwardEuler")
     code, output = call(text)
     assert code == 2 and "bowl.npz" in output and "--overwrite" in output
     assert Path("bowl.npz").read_text() == "precious"

@@ -31,8 +31,9 @@ def check_stepper(problem: Problem, method: AbstractEvolution, mesh: Mesh, stepp
     if any(concrete(leaf) is None for leaf in jax.tree.leaves(eqx.filter((problem, method), eqx.is_array_like))):
         return
     assert isinstance(problem.viscosity, Constant)
-    viscous = 4 * problem.viscosity.epsilon * jnp.sum(1 / mesh.spacing**2) / stepper.diffusive_limit
-    if viscous * problem.horizon < _SHORT:
+    rate = 4 * problem.viscosity.epsilon * jnp.sum(1 / mesh.spacing**2) / stepper.diffusive_limit
+    viscous = concrete(rate * problem.horizon)
+    if viscous is None or viscous < _SHORT:  # None under jit, where a function closes over a traced value
         return
     needed = concrete(_steps(problem, method))
     split = concrete(_steps(problem, eqx.tree_at(lambda m: m.stepper, method, IMEX())))

@@ -64,14 +64,19 @@ class Custom(AbstractHamiltonian):
         """The given bound, else that of interval arithmetic, else 1.1 times the largest sampled speed."""
         if self.bound is not None:
             return self.bound(t, x, p_lo, p_hi)
-        found = largest_magnitude_over(lambda p: self.velocity(t, x, p), p_lo, p_hi)
-        if found is None:
-            warnings.warn(_NO_BOUND, HJWarning, stacklevel=2)
-            return sampled_speed_bound(self, t, x, p_lo, p_hi)
-        bound, finite = found
-        if finite:
-            return bound
-        return jnp.where(jnp.isfinite(bound), bound, sampled_speed_bound(self, t, x, p_lo, p_hi))
+        return _bound(self, t, x, p_lo, p_hi)
+
+
+@eqx.filter_jit  # traced once for all the places in a scheme that ask
+def _bound(hamiltonian: Custom, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vectors) -> Vectors:
+    found = largest_magnitude_over(lambda p: hamiltonian.velocity(t, x, p), p_lo, p_hi)
+    if found is None:
+        warnings.warn(_NO_BOUND, HJWarning, stacklevel=2)
+        return sampled_speed_bound(hamiltonian, t, x, p_lo, p_hi)
+    bound, finite = found
+    if finite:
+        return bound
+    return jnp.where(jnp.isfinite(bound), bound, sampled_speed_bound(hamiltonian, t, x, p_lo, p_hi))
 
 
 class _Pointwise(eqx.Module):

@@ -1,5 +1,10 @@
-"""Observed orders and exact solutions of the finite-difference method."""
+"""Observed orders and exact solutions of the finite-difference method.
 
+A program takes longer to compile than to run: coarse grids are as many cells on a larger domain, looked at where all
+are.
+"""
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,16 +16,20 @@ import hjsolve as hj
 
 grid = hj.methods.grid
 FD = grid.FiniteDifference
-FIFTH = grid.step_rules.PowerLaw()
 UPWIND = grid.derivatives.Upwind()
 SMOOTH, BROKEN = 0.5 / np.pi**2, 1.5 / np.pi**2
 OFF_NODES = np.random.default_rng(0).uniform(-1, 1, size=(200, 1))
 
-square = hj.hamiltonians.Custom(lambda t, x, p: 0.5 * (jnp.sum(p, axis=0) + 1) ** 2)
-cosine = hj.hamiltonians.Custom(lambda t, x, p: -jnp.cos(jnp.sum(p, axis=0) + 1))
-one_wave = hj.initials.Cosine(-1.0, np.pi)
-H = {"square": lambda p: 0.5 * (p + 1) ** 2, "cosine": lambda p: -np.cos(p + 1)}
-DH = {"square": lambda p: p + 1, "cosine": lambda p: np.sin(p + 1)}
+
+def two_laws(shares, t, x, p):
+    """Hamiltonians of one type, for one program."""
+    q = jnp.sum(p, axis=0) + 1
+    return shares[0] * 0.5 * q**2 - shares[1] * jnp.cos(q)
+
+
+square, cosine = (hj.hamiltonians.Custom(eqx.Partial(two_laws, row)) for row in np.eye(2))
+H = {"square": lambda p: 0.5 * (p + 1) ** 2, "cosine": lambda p: -np.cos(p + 1), "quadratic": lambda p: 0.5 * p**2}
+DH = {"square": lambda p: p + 1, "cosine": lambda p: np.sin(p + 1), "quadratic": lambda p: p}
 
 
 def characteristics(name: str, t: float, x: np.ndarray) -> np.ndarray:
@@ -47,11 +56,19 @@ def kinked(t: float, x: np.ndarray) -> np.ndarray:
     return np.array(values)
 
 
-def errors(problem: hj.Problem, exact, cells, t: float, *, points=None, **options) -> list[float]:
+def errors(
+    problem: hj.Problem, exact, cells: int, halves, t: float, *, points=None, exponent=1.0, **options
+) -> list[float]:
+    """Mean errors by half the domain's length, at `points` or at the nodes in the smallest; Δt ∝ Δx^exponent."""
     found = []
-    for n in cells:
-        solution = hj.solve(problem, FD(n, **options), [t], points=points)
-        found.append(float(np.abs(solution.u[0] - exact(np.asarray(solution.points))).mean()))
+    for half in halves:
+        end = half * np.ones(problem.dimension)
+        larger = eqx.tree_at(lambda p: (p.domain.lower, p.domain.upper), problem, (-end, end))
+        rule = grid.step_rules.CFL(0.7 * (4 * half / halves[-1] / cells) ** (exponent - 1))
+        solution = hj.solve(larger, FD(cells, step_rule=rule, **options), [t], points=points)
+        x = np.asarray(solution.points)
+        inside = np.abs(x).max(1) <= halves[-1] * (1 + 1e-9)
+        found.append(float(np.abs(np.asarray(solution.u[0])[inside] - exact(x[inside])).mean()))
     print(found, orders(found))
     return found
 
@@ -66,9 +83,10 @@ def shear(d: int, hamiltonian, horizon: float) -> hj.Problem:
 def test_order_five_before_kinks_at_nodes_and_between_them(name: str, hamiltonian) -> None:
     """Evaluation by quintics loses nothing, so that both show the scheme's order."""
     problem, at_nodes, between = shear(1, hamiltonian, SMOOTH), [], []
-    for n in (80, 160, 320):
+    for n in (160, 320):
         nodes = -1 + 2 / n * np.arange(n)[:, None]
-        solution = hj.solve(problem, FD(n, step_rule=FIFTH), [SMOOTH], points=np.concatenate([nodes, OFF_NODES]))
+        method, points = FD(n, step_rule=grid.step_rules.PowerLaw()), np.concatenate([nodes, OFF_NODES])
+        solution = hj.solve(problem, method, [SMOOTH], points=points)
         error = np.abs(solution.u[0] - characteristics(name, SMOOTH, np.asarray(solution.points)))
         at_nodes.append(error[:n].mean())
         between.append(error[n:].mean())
@@ -84,9 +102,9 @@ def test_order_five_before_kinks_at_nodes_and_between_them(name: str, hamiltonia
 def test_orders_of_the_derivatives_before_kinks(name: str, least: float) -> None:
     """Mean L1 error at 160 to 320 cells, Δt ∝ Δx^max(1, order/3)."""
     derivative = getattr(grid.derivatives, name)()
-    rule = grid.step_rules.PowerLaw(exponent=max(1.0, derivative.order / 3))
-    exact = lambda x: characteristics("square", SMOOTH, x)
-    found = errors(shear(1, square, SMOOTH), exact, (80, 160, 320), SMOOTH, derivative=derivative, step_rule=rule)
+    exact, exponent = lambda x: characteristics("quadratic", SMOOTH, x), max(1.0, derivative.order / 3)
+    problem, flux = shear(1, hj.hamiltonians.Quadratic(0.5), SMOOTH), grid.fluxes.LocalLaxFriedrichs()
+    found = errors(problem, exact, 320, (2, 1), SMOOTH, derivative=derivative, flux=flux, exponent=exponent)
     assert orders(found)[-1] >= least
 
 
@@ -95,7 +113,7 @@ def test_godunov_is_exact_at_the_tip_of_a_cone() -> None:
     exact = lambda x: np.where(np.abs(x) > 0.4, np.abs(x) - 0.2, x**2 / 0.8)[:, 0]
     problem = hj.Problem(hj.hamiltonians.Quadratic(), 0.0, hj.initials.Norm(1), hj.Box([-1.0], [1.0]), 0.2)
     godunov, lax = (
-        errors(problem, exact, (80, 160), 0.2, flux=flux)
+        errors(problem, exact, 160, (1,), 0.2, flux=flux)
         for flux in (grid.fluxes.Godunov(), grid.fluxes.LocalLaxFriedrichs())
     )
     assert godunov[-1] < lax[-1] / 2
@@ -105,7 +123,7 @@ def test_order_five_in_two_dimensions() -> None:
     exact = lambda x: characteristics("square", SMOOTH, x.mean(1))
     problem = shear(2, square, SMOOTH)
     places = np.random.default_rng(1).uniform(-2, 2, size=(400, 2))
-    found = errors(problem, exact, (40, 80), SMOOTH, points=places, step_rule=FIFTH)
+    found = errors(problem, exact, 80, (4, 2), SMOOTH, points=places, exponent=5 / 3)
     assert orders(found)[-1] >= 4.6
 
 
@@ -115,13 +133,13 @@ def test_order_three_in_time_at_a_fixed_courant_number() -> None:
         hj.hamiltonians.Linear([1.0]), 0.0, hj.initials.Cosine(1.0, np.pi), hj.Torus([-1.0], [1.0]), 1.0
     )
     exact = lambda x: np.cos(np.pi * (x[:, 0] - 1.0))
-    found = errors(problem, exact, (80, 160), 1.0)
+    found = errors(problem, exact, 160, (2, 1), 1.0)
     assert 2.8 < orders(found)[-1] < 3.6
 
 
 def test_first_order_in_l1_after_kinks_and_none_before_the_limit() -> None:
     exact = lambda x: kinked(BROKEN, x)
-    found = errors(shear(1, square, BROKEN), exact, (40, 80, 160), BROKEN)
+    found = errors(shear(1, square, BROKEN), exact, 320, (8, 4, 2), BROKEN)  # 40, 80 and 160 cells a period
     # kinks fall differently between the nodes of each grid: the mean slope over two refinements
     assert np.log2(found[0] / found[-1]) / 2 > 0.9
     assert found[-1] < 1e-3
@@ -129,11 +147,10 @@ def test_first_order_in_l1_after_kinks_and_none_before_the_limit() -> None:
 
 def test_upwind_and_weno_agree_on_the_viscosity_solution_of_a_nonconvex_equation() -> None:
     problem = shear(1, cosine, BROKEN)
-    points = np.linspace(-1, 1, 101)[:, None]
-    fine = hj.solve(problem, FD(640, derivative=UPWIND, stepper=grid.steppers.ForwardEuler()), [BROKEN], points=points)
-    high = hj.solve(problem, FD(320), [BROKEN], points=points)
+    fine = hj.solve(problem, FD(640, derivative=UPWIND, stepper=grid.steppers.ForwardEuler()), [BROKEN])
+    high = hj.solve(problem, FD(320), [BROKEN])
     # the monotone scheme converges for every H, at first order: α Δx ~ 3e-3; the lowest branch would be 0.009 off
-    assert np.abs(fine.u - high.u).max() < 4e-3
+    assert np.abs(fine.u[:, ::2] - high.u).max() < 4e-3
 
 
 def test_linear_advection_moves_at_its_velocity_in_two_dimensions() -> None:
@@ -157,7 +174,7 @@ def test_viscous_solution_against_adaptive_quadrature() -> None:
     )
     places = OFF_NODES[:12]
     reference = [cauchy_1d(lambda y: -np.cos(np.pi * y), 0.1, x, 0.3) for x in places[:, 0]]
-    found = errors(problem, lambda x: np.array(reference), (80, 160), 0.1, points=places)
+    found = errors(problem, lambda x: np.array(reference), 160, (2, 1), 0.1, points=places)
     assert orders(found)[0] > 4.6
     assert found[1] < 1e-6
 
@@ -170,7 +187,7 @@ def test_eikonal_discs() -> None:
         hj.hamiltonians.Eikonal(), 0.0, hj.initials.Custom(distance), hj.Box([-1.5, -1.5], [1.5, 1.5]), t
     )
     exact = lambda x: (np.maximum(np.linalg.norm(x[:, None] - centres, axis=2) - t, 0) - radii).min(1)
-    found = errors(problem, exact, (40, 80), t)
+    found = errors(problem, exact, 80, (3, 1.5), t)
     # the kinks at the centres fill discs of radius t: first order there
     assert orders(found)[0] > 0.8
     assert found[-1] < 2e-3
@@ -220,7 +237,7 @@ def test_varying_viscosity_and_x_dependence_by_a_manufactured_solution() -> None
     hamiltonian = hj.hamiltonians.Custom(lambda t, x, p: p[0] ** 2 - source(t, x))
     viscosity = hj.viscosities.Varying(lambda t, x: 0.1 * (2 + jnp.sin(jnp.pi * x[0])))
     problem = hj.Problem(hamiltonian, viscosity, hj.initials.Cosine(1.0, np.pi), hj.Torus([-1.0], [1.0]), 0.2)
-    found = errors(problem, lambda x: np.exp(-0.2) * np.cos(np.pi * x[:, 0]), (20, 40), 0.2)
+    found = errors(problem, lambda x: np.exp(-0.2) * np.cos(np.pi * x[:, 0]), 40, (2, 1), 0.2)
     assert orders(found)[0] > 4.4
     assert found[1] < 2e-5
 
@@ -230,18 +247,15 @@ def test_atoms_from_a_small_time_on() -> None:
     problem = hj.Problem(hj.hamiltonians.Quadratic(), epsilon, hj.initials.Atoms(y, g), hj.Box([-4.0], [4.0]), 1.0)
     x = np.linspace(-1, 1, 21)[:, None]
     exact = lambda x: atoms_solution(x, 1.0, y, g, epsilon)
-    found = errors(problem, exact, (40, 80), 1.0, points=x, start=0.2)
+    found = errors(problem, exact, 80, (8, 4), 1.0, points=x, start=0.2)
     assert orders(found)[0] > 3.5  # order 5 in space and 3 in time, where Δt ∝ Δx (speeds) and Δx² (viscosity) mix
     assert found[1] < 1e-5
     solution = hj.solve(problem, FD(160), [0.5, 1.0], points=x)
     np.testing.assert_allclose(solution.stats["start"], 0.1)
     np.testing.assert_allclose(solution.u[0], atoms_solution(x, 0.5, y, g, epsilon), rtol=0, atol=2e-4)  # no drift
     # the equation it names is that of u_N
-    residual = solution.equation.residual(
-        lambda t, z: -epsilon * jax.nn.logsumexp(-(g + (z[0] - y[:, 0]) ** 2 / (4 * t)) / epsilon),
-        0.5,
-        jnp.array([0.3]),
-    )
+    u = lambda t, z: -epsilon * jax.nn.logsumexp(-(g + (z[0] - y[:, 0]) ** 2 / (4 * t)) / epsilon)
+    residual = jax.jit(lambda z: solution.equation.residual(u, 0.5, z))(jnp.array([0.3]))
     assert abs(residual) < 1e-12
 
 
@@ -251,15 +265,13 @@ def test_upwind_names_the_equation_it_really_solves() -> None:
     points = np.linspace(-1, 1, 41)[:, None]
     truth = characteristics("square", SMOOTH, points)
     nearer, farther = [], []
-    for n in (80, 160):
-        scheme = hj.solve(
-            problem, FD(n, derivative=UPWIND, step_rule=grid.step_rules.CFL(0.2)), [SMOOTH], points=points
-        )
+    method = FD(160, derivative=UPWIND, step_rule=grid.step_rules.CFL(0.2))
+    for n, torus in ((80, hj.Torus([-2.0], [2.0])), (160, problem.domain)):
+        wide = hj.Problem(square, 0.0, problem.initial, torus, SMOOTH)
+        scheme = hj.solve(wide, method, [SMOOTH], points=points)
         added = scheme.equation.viscosity
         p = jnp.asarray([0.7])
-        np.testing.assert_allclose(
-            added.contract(0.0, p, p, jnp.ones((1, 1))), 1.1 * 1.7 / n, rtol=1e-13
-        )  # 1.1: a sampled bound
+        np.testing.assert_allclose(added.contract(0.0, p, p, jnp.ones((1, 1))), 1.7 / n, rtol=1e-13)  # ½H'(p)Δx
         modified = hj.Problem(square, Modified(added), problem.initial, problem.domain, SMOOTH)
         fine = hj.solve(modified, FD(320), [SMOOTH], points=points)
         nearer.append(float(np.abs(scheme.u - fine.u).mean()))
@@ -281,4 +293,4 @@ class Modified(hj.viscosities.AbstractViscosity):
         return self.added.root(t, x)
 
     def bound(self, t, x):
-        return jnp.full(x.shape[1:], (np.pi + 1) * self.added.spacing[0] / 2)
+        return jnp.broadcast_to((np.pi + 1) * self.added.spacing(x)[0] / 2, x.shape[1:])

@@ -88,19 +88,27 @@ def terms(shares, x):
     return shares @ jnp.stack([jnp.cos(np.pi * x[0]), jnp.sqrt(1 + y * y), jnp.abs(y), -y * y])
 
 
+def mixed_axes(shares, epsilon: float) -> hj.Problem:
+    data = hj.initials.Custom(eqx.Partial(terms, np.array(shares, float)))
+    domain = hj.Box([-1.0, -1.0], [1.0, 1.0], periodic=[True, False])
+    return hj.Problem(QUADRATIC, epsilon, data, domain, 1.0)
+
+
+@functools.cache
+def blank() -> hj.Solution:
+    """Traced, but not run."""
+    problem, method, ts = mixed_axes(np.zeros(4), 0.1), Propagator(64), np.ones(1)
+    traced = eqx.filter_eval_shape(hj.solve, problem, method, ts)
+    shaped = lambda a: jnp.zeros(a.shape, a.dtype) if isinstance(a, jax.ShapeDtypeStruct) else a
+    return dataclasses.replace(jax.tree.map(shaped, traced), method=method, ts=ts)
+
+
 def on_mixed_axes(shares, epsilon: float, t: float, points: np.ndarray):
     """`solution.evaluate(t, points)`, periodic in the first axis and free in the second.
 
-    What was computed for the saved times plays no part in it, as no state is kept: the solution is traced but not run,
-    and evaluation alone is compiled.
+    What was computed for the saved times plays no part in it, as no state is kept: evaluation alone is compiled.
     """
-    data = hj.initials.Custom(eqx.Partial(terms, np.array(shares, float)))
-    domain = hj.Box([-1.0, -1.0], [1.0, 1.0], periodic=[True, False])
-    problem, method, ts = hj.Problem(QUADRATIC, epsilon, data, domain, 1.0), Propagator(64), np.ones(1)
-    traced = eqx.filter_eval_shape(hj.solve, problem, method, ts)
-    shaped = lambda a: jnp.zeros(a.shape, a.dtype) if isinstance(a, jax.ShapeDtypeStruct) else a
-    blank = jax.tree.map(shaped, traced)
-    solution = dataclasses.replace(blank, problem=problem, method=method, ts=ts)
+    solution = dataclasses.replace(blank(), problem=mixed_axes(shares, epsilon))
     return solution.evaluate(t, np.resize(points, (65, 2)))
 
 

@@ -84,7 +84,8 @@ def test_a_hundred_dimensions(name: str, condition: float) -> None:
     hamiltonian, reference, lagrangian, energy = HIGH[name]
     A, b = bowl(100, condition)
     x = RNG.normal(size=(20, 100))
-    solution = solve(hamiltonian, Bowl(A, b), x, method=HopfLax() if condition == 5.0 else HopfLax(starts=1))
+    several = name == "one-norm" and condition == 5.0  # what starts are compared by knows nothing of H
+    solution = solve(hamiltonian, Bowl(A, b), x, method=HopfLax() if several else HopfLax(starts=1))
     for i, place in enumerate(x):
         y = reference(A, b, place, T)
         expected = 0.5 * y @ A @ y + b @ y + T * lagrangian((place - y) / T)
