@@ -58,9 +58,10 @@ def check_range(
     above: float | None = None,
     least: float | None = None,
     below: float | None = None,
+    most: float | None = None,
     remedy: str,
 ) -> None:
-    """Require `value > above`, `value >= least` and `value < below` in every entry, where the value is known."""
+    """Require value > above, >= least, < below and <= most in every entry, where the value is known."""
     known = concrete(value)
     if known is None:
         return
@@ -73,6 +74,8 @@ def check_range(
         raise ValueError(f"`{argument}` must be >= {least:g}; got {shown}. {remedy}")
     if below is not None and not (known < below).all():
         raise ValueError(f"`{argument}` must be < {below:g}; got {shown}. {remedy}")
+    if most is not None and not (known <= most).all():
+        raise ValueError(f"`{argument}` must be <= {most:g}; got {shown}. {remedy}")
 
 
 def check_ndim(argument: str, value: Array, ndim: int, shape: str, remedy: str) -> None:

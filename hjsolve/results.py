@@ -25,8 +25,9 @@ class RESULTS(eqx.Enumeration):
         "standard error says. Raise `samples`, ε or t; kinked data in many dimensions at small ε stay out of reach."
     )
     not_converged: Any = (
-        "The iteration stopped before its tolerance was met at some points: `stats` says how far it got. Raise the "
-        "iteration limit or the number of starts."
+        "The iteration stopped before its tolerance was met at some points: `stats` says how far it got. Raise its "
+        "limit (`max_sweeps`, `max_improvements`, ...) or the number of starts; where viscosity decides, use "
+        "PolicyIteration in place of FastSweeping."
     )
     shock: Any = (
         "Characteristics have crossed at some points (a shock): a single smooth branch no longer gives the solution "

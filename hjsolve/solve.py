@@ -26,6 +26,7 @@ from .methods.base import (
 )
 from .problem import Problem, StationaryProblem
 from .problem.initials import Atoms
+from .problem.obstacles import height
 from .results import RESULTS, HJWarning, message
 from .solution import Solution, check_inside
 from .typing import Array, ArrayLike, Float, Points, PRNGKeyArray, Scalar
@@ -305,6 +306,16 @@ def _check_obstacles(problem: Problem, method: AbstractMethod) -> None:
         f"`ceiling` and `floor` must be None for {type(method).__name__}, which knows no obstacles. Use "
         "hj.methods.grid.FiniteDifference.",
     )
+    if problem.ceiling is None or problem.floor is None or not isinstance(method, AbstractEvolution):
+        return
+    x = method.nodes(problem).T
+    for t in (method.start_time(problem), problem.horizon):
+        gap = concrete(jnp.min(height(problem.ceiling, t, x) - height(problem.floor, t, x)))
+        require(
+            None if gap is None else gap >= 0,
+            f"`ceiling` must not be below `floor`; it is, by {0.0 if gap is None else -gap:.4g} somewhere at time "
+            f"{concrete(t)}. Nothing lies between them.",
+        )
 
 
 def _check_key(key: Any) -> None:

@@ -249,7 +249,7 @@ ATOMS = hj.Problem(
             lambda: hj.solve(problem(), FD((24, 24)), [0.1]),
             r"`cells` must have one entry per axis \(1\); got \(24, 24\)",
         ),
-        (lambda: rules.CFL(1.2), r"`1 - number` must be >= 0.*unstable"),
+        (lambda: rules.CFL(1.2), r"`number` must be <= 1; got 1.2.*unstable"),
         (lambda: rules.CFL(0.0), r"`number` must be > 0; got 0\.0"),
         (lambda: rules.PowerLaw(0.5, 0.5), r"`exponent` must be >= 1; got 0\.5"),
         (lambda: rules.Fixed(-0.1), r"`dt` must be > 0; got -0\.1"),

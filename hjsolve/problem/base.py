@@ -13,7 +13,7 @@ from .domains import AbstractDomain
 from .hamiltonians import AbstractHamiltonian
 from .initials import AbstractInitial, Atoms
 from .obstacles import Obstacle, check_obstacle, height
-from .probe import reads_outside
+from .probe import depends_on, reads_outside
 from .viscosities import AbstractViscosity, Constant
 
 
@@ -67,6 +67,25 @@ class Problem(eqx.Module):
     def dimension(self) -> int:
         """The space dimension d."""
         return self.domain.dimension
+
+    @property
+    def changes_in_time(self) -> bool:
+        """Whether H, the viscosity, an obstacle or what a face holds reads t: a step must then not jump over times."""
+        x = jnp.asarray(self.domain.lower)[:, None]
+        faces = [face for pair in self.domain.boundary for face in pair]
+
+        def read(t: Scalar) -> list[Any]:
+            heights = [height(obstacle, t, x) for obstacle in (self.ceiling, self.floor) if obstacle is not None]
+            held = [face.on_face(t, x, x[0]) for face in faces]
+            return [self.hamiltonian(t, x, x), self.viscosity.bound(t, x), *heights, *held]
+
+        return depends_on(read, 0, jnp.zeros((), x.dtype))
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether H(t, x, 0) reads x, so that what is flat does not stay so."""
+        x = jnp.asarray(self.domain.lower)
+        return depends_on(lambda x: self.hamiltonian(jnp.zeros((), x.dtype), x, jnp.zeros_like(x)), 0, x)
 
     def confined(self, t: Scalar, x: Vectors, u: Values) -> Values:
         """u `[...]` at places x `[d, ...]`, raised to the floor and then lowered to the ceiling."""

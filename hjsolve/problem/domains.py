@@ -113,9 +113,16 @@ def _faces(boundary: AbstractBoundary | Sequence[tuple[AbstractBoundary, Abstrac
         return ((boundary, boundary),) * d
     if isinstance(boundary, type):
         raise TypeError(f"`boundary` must be an instance, not the class; write {boundary.__name__}().")
+    remedy = "Write one condition for all faces, or [(lower, upper), ...] with a pair for each axis."
+    if not isinstance(boundary, list | tuple):
+        raise TypeError(f"`boundary` must hold boundary conditions; got {boundary!r}. {remedy}")
+    paired = all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in boundary)
+    require(
+        paired and len(boundary) == d,
+        f"`boundary` must have one (lower, upper) pair per axis ({d}); got {boundary!r}. {remedy}",
+    )
     faces = tuple((pair[0], pair[1]) for pair in boundary)
-    require(len(faces) == d, f"`boundary` must have one (lower, upper) pair per axis ({d}); got {len(faces)}.")
-    for condition in np.ravel([list(pair) for pair in faces]):
+    for condition in (face for pair in faces for face in pair):
         if not isinstance(condition, AbstractBoundary):
             raise TypeError(
                 f"`boundary` must hold boundary conditions; got {condition!r}. Use hj.boundaries.Extrapolation() or "

@@ -106,3 +106,27 @@ def test_where_the_bound_is_infinite_samples_take_its_place() -> None:
     bound = np.asarray(hamiltonian.speed_bound(jnp.zeros(()), jnp.zeros((2, 2)), *box))
     fastest = np.array([[1.0, 2 / np.hypot(2, 0.5)], [1.0, 0.7 / np.hypot(1, 0.7)]])
     assert np.all(bound > 0.95 * fastest) and np.all(bound < 1.5 * fastest)  # the samples' estimates
+
+
+def test_a_divisor_that_comes_near_zero_in_a_coarse_box() -> None:
+    """Buckley and Leverett's flux: p²/(p² + (1 − p)²/4), 2.3 times as fast as p at most, 0 at the ends of [−3, 3]."""
+    hamiltonian = hj.hamiltonians.Custom(lambda t, x, p: p[0] ** 2 / (p[0] ** 2 + 0.25 * (1 - p[0]) ** 2))
+    p = jnp.linspace(-3, 3, 2001)[None]
+    fastest = np.abs(hamiltonian.velocity(jnp.zeros(()), jnp.zeros_like(p), p)).max()
+    box = jnp.asarray([-3.0]), jnp.asarray([3.0])
+    single = float(hamiltonian.speed_bound(jnp.zeros(()), jnp.zeros(1), *box)[0])
+    assert fastest <= single < 4 * fastest
+    low = jnp.asarray([[-3.0, -0.2, 0.2]])
+    many = hamiltonian.speed_bound(jnp.zeros(()), jnp.zeros((1, 3)), low, jnp.asarray([[3.0, 0.3, 0.25]]))
+    assert many[0, 0] == pytest.approx(single) and np.all(many <= single * (1 + 1e-12))
+
+
+def test_one_of_several_branches() -> None:
+    """`jnp.select` on places, nested `jnp.where` on slopes."""
+    by_place = lambda t, x, p: jnp.select([x[0] < 0.3, x[0] < 0.6], [p[0] ** 2, jnp.abs(p[0])], 5 * p[0])
+    x, low, high = jnp.asarray([[0.1, 0.5, 0.9]]), jnp.full((1, 3), -1.0), jnp.full((1, 3), 2.0)
+    found = hj.hamiltonians.Custom(by_place).speed_bound(jnp.zeros(()), x, low, high)
+    np.testing.assert_allclose(found, [[4.0, 1.0, 5.0]], rtol=1e-12)
+    by_slope = lambda t, x, p: jnp.where(p[0] < -2, 9 * p[0], jnp.where(p[0] < 0.5, jnp.abs(p[0]), p[0] ** 2))
+    found = hj.hamiltonians.Custom(by_slope).speed_bound(jnp.zeros(()), x, low, jnp.asarray([[0.2, 1.0, 2.0]]))
+    np.testing.assert_allclose(found, [[1.0, 2.0, 4.0]], rtol=1e-12)

@@ -24,7 +24,7 @@ from .faces import check_faces, on_faces
 from .fluxes import AbstractFlux, LocalLaxFriedrichs, Slopes, numerical
 from .hessian import GridHessian
 from .mesh import Mesh, Stretchings, check_cells, check_stretchings, mesh_on
-from .step_rules import CFL, AbstractStepRule
+from .step_rules import CFL, AbstractStepRule, halved
 from .steppers import SSPRK3, AbstractExplicit, AbstractStepper, RightHandSide
 from .stiffness import check_stepper
 from .stretchings import AbstractStretching
@@ -33,8 +33,7 @@ _LARGEST_SECOND = {2: 4.0, 6: 544 / 90}
 """Δx² times the largest eigenvalue of −∂_ii, by order of the central difference."""
 _START_FRACTION = 0.1
 _LONG = 1 / 256
-"""Of the horizon: longer steps are tried before they are taken."""
-_HALVINGS = 16
+"""Of the horizon: longer steps are tried before they are taken, and none is where the problem changes in time."""
 
 
 class FiniteDifference(AbstractEvolution):
@@ -156,14 +155,21 @@ class FiniteDifference(AbstractEvolution):
     def stable_dt(self, problem: Problem, t: Scalar, state: Compensated) -> Scalar:
         """The step rule's share of 1/Σ_i(α_i/(C_a Δx_i) + k ε/(C_d Δx_i²)), with the stepper's limits C_a and C_d.
 
-        A step so long that slopes grow beyond the limit within it is halved (data without slopes allow any), but those
-        of `Fixed` never are. Steps are constants to autodiff.
+        A step so long that slopes grow beyond the limit within it is halved (data without slopes allow any). Where the
+        problem changes in time, steps are at most horizon/256, and halved where the limit does not hold later in them.
+        Those of `Fixed` are what they are. Steps are constants to autodiff.
         """
         mesh, u = self.mesh(problem), state.value
         rate = jnp.max(self._rates(problem, t, u))
         limit = jnp.where(rate > 0, 1 / jnp.where(rate > 0, rate, 1.0), problem.horizon)
         dt = self.step_rule(limit, jnp.min(mesh.spacing / mesh.domain.extent))
-        if self.step_rule.bounded and self._speed_depends_on_slopes(problem):
+        if self.step_rule.bounded and problem.changes_in_time:
+
+            def too_late(dt: Scalar) -> Array:
+                return dt * jnp.max(jnp.stack([jnp.max(self._rates(problem, t + dt * s, u)) for s in (0.5, 1.0)])) > 1
+
+            dt = halved(jnp.minimum(dt, _LONG * problem.horizon), too_late)
+        elif self.step_rule.bounded and self._speed_depends_on_slopes(problem):
             dt = jax.lax.cond(dt > _LONG * problem.horizon, lambda: self._shortened(problem, t, dt, u), lambda: dt)
         return jax.lax.stop_gradient(dt)
 
@@ -171,12 +177,7 @@ class FiniteDifference(AbstractEvolution):
         """The longest dt/2^k after which, by Euler's step, the limit still holds."""
         whole = isinstance(self.stepper, AbstractExplicit) or hindrance(problem, self.mesh(problem)) is not None
         change = self._change(problem, u, viscous=whole)(t, u)  # diffusion split off makes no slope steeper
-        shortest = dt * 0.5**_HALVINGS
-
-        def too_long(dt: Scalar) -> Array:
-            return (dt > shortest) & (dt * jnp.max(self._rates(problem, t, u + dt * change)) > 1)
-
-        return jax.lax.while_loop(too_long, lambda dt: dt / 2, dt)
+        return halved(dt, lambda dt: dt * jnp.max(self._rates(problem, t, u + dt * change)) > 1)
 
     def step(self, problem: Problem, t: Scalar, dt: Scalar, state: Compensated) -> tuple[Compensated, RESULTS]:
         """One step of the stepper."""

@@ -15,6 +15,7 @@ from ...typing import Array, ArrayLike, Points, PRNGKeyArray, Scalar
 from ..base import AbstractEvolution, Evaluation
 from .exponential import etd_rk4
 from .mesh import Mesh, check_cells, mesh_on
+from .step_rules import halved
 from .waves import between_nodes, gradient, modes_of, on_nodes, tail_of, wavenumbers
 
 _COURANT = 0.5
@@ -25,6 +26,8 @@ _RESOLVED = 1e-2
 Below it the error of u stayed under 1e-4 where layers form and meet.
 """
 _FEWEST = 8
+_MOVING, _FORCED = 256, 64
+"""The fewest steps where the problem changes in time, and where it forces u."""
 
 
 class SpectralState(eqx.Module):
@@ -98,14 +101,30 @@ class Spectral(AbstractEvolution):
         return SpectralState(modes, tail_of(mesh, modes))
 
     def stable_dt(self, problem: Problem, t: Scalar, state: SpectralState) -> Scalar:
-        """`dt`, or what Σ α_i Δt/Δx_i = 1/2 gives with the speeds α_i of ∇u; a constant to autodiff."""
+        """`dt`, or what Σ α_i Δt/Δx_i = 1/2 gives with the speeds α_i of ∇u; a constant to autodiff.
+
+        At most horizon/256 where the problem changes in time, and horizon/64 where H(t, x, 0) varies in x.
+        """
         if self.dt is not None:
             return jnp.asarray(self.dt, problem.horizon.dtype)
         mesh = self.mesh(problem)
         p = gradient(mesh, state.modes)
-        speed = problem.hamiltonian.speed_bound(t, mesh.coordinates, p, p)
-        rate = jnp.max(total(lambda s, h: s / h, speed, as_column(mesh.spacing, p)))
-        return jax.lax.stop_gradient(jnp.where(rate > 0, _COURANT / jnp.where(rate > 0, rate, 1.0), problem.horizon))
+
+        def rate(t: Scalar) -> Scalar:
+            speed = problem.hamiltonian.speed_bound(t, mesh.coordinates, p, p)
+            return jnp.max(total(lambda s, h: s / h, speed, as_column(mesh.spacing, p)))
+
+        now, longest = rate(t), self._longest(problem)
+        dt = jnp.minimum(_COURANT / jnp.where(now > 0, now, 0.1 / longest), longest)
+        if problem.changes_in_time:
+            dt = halved(dt, lambda dt: dt * jnp.maximum(rate(t + dt / 2), rate(t + dt)) > 2 * _COURANT)
+        return jax.lax.stop_gradient(dt)
+
+    def _longest(self, problem: Problem) -> Scalar:
+        """The longest step: short where the problem changes in time, or forces u and may bend what is flat."""
+        if problem.changes_in_time:
+            return problem.horizon / _MOVING
+        return problem.horizon / _FORCED if problem.is_forced else problem.horizon
 
     def step(self, problem: Problem, t: Scalar, dt: Scalar, state: SpectralState) -> tuple[SpectralState, RESULTS]:
         """One step of ETD-RK4."""

@@ -1,13 +1,17 @@
 """How long a time step is, given the stability limit."""
 
 import abc
+from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from ...checks import as_array, check_range
 from ...typing import Array, ArrayLike, Scalar
+
+_HALVINGS = 40
 
 
 class AbstractStepRule(eqx.Module):
@@ -71,5 +75,10 @@ class Fixed(AbstractStepRule):
 
 
 def _check_number(number: Array) -> None:
-    check_range("number", number, above=0.0, remedy="Use a value in (0, 1].")
-    check_range("1 - number", 1 - number, least=0.0, remedy="A CFL number above 1 is unstable; use (0, 1].")
+    check_range("number", number, above=0.0, most=1.0, remedy="A CFL number above 1 is unstable; use (0, 1].")
+
+
+def halved(dt: Scalar, too_long: Callable[[Scalar], Array]) -> Scalar:
+    """The longest Δt/2^k that is not `too_long`, k <= 40."""
+    shortest = dt * 0.5**_HALVINGS
+    return jax.lax.while_loop(lambda dt: (dt > shortest) & too_long(dt), lambda dt: dt / 2, dt)

@@ -18,7 +18,8 @@ _PROBES = np.linspace(0.0, 1.0, 101)
 class AbstractStretching(eqx.Module):
     """An increasing map x = X(ξ) of [0, 1] onto itself, as smooth as the scheme's order: n cells end at X(k/n).
 
-    u_x = u_ξ/X' with X' in closed form, so that differences on the uniform grid in ξ keep their order.
+    u_x = u_ξ/X' with X' by autodiff, so that differences on the uniform grid in ξ keep their order; but at Neumann
+    faces, where u is mirrored in ξ, it is 2 unless X'' = 0 there.
     """
 
     periodic: eqx.AbstractClassVar[bool]

@@ -10,10 +10,13 @@ import jax.numpy as jnp
 
 from ...results import HJWarning
 from ...typing import Scalar, Values, Vectors
-from .base import AbstractHamiltonian, differentiated_velocity, sampled_speed_bound
-from .intervals import largest_magnitude_over
+from ..probe import depends_on
+from .base import AbstractHamiltonian, as_column, differentiated_velocity, sampled_speed_bound
+from .intervals import largest_magnitude_over, parts
 
 _PROBE = (3, 5)
+_USEFUL = 100.0
+"""Times the largest speed found: a bound beyond it comes from an interval about the zero of a divisor."""
 _NO_BOUND = (
     "Custom: the largest |∂H/∂p| over a range of slopes is estimated from samples, as `function` has an operation "
     "without interval arithmetic (a loop, a solver). A monotone scheme needs a bound: give `bound(t, x, p_lo, p_hi)`."
@@ -26,9 +29,9 @@ class Custom(AbstractHamiltonian):
     The function is probed at construction on shapes `[d, 3, 5]` and refused unless it returns `(3, 5)`, for some d up
     to 4 or for the `dimension` given.
     `bound(t, x, p_lo, p_hi) -> [d, ...]` bounds |∂H/∂p_i| over a box of slopes. Without it interval arithmetic on ∂H/∂p
-    does; it may be larger than need be, which costs dissipation and shorter steps. Where it is infinite (a division by
-    what may vanish) or the function has an operation that it does not know (with a warning), 1.1 times the largest
-    speed at the box's corners and centres is taken, an estimate.
+    does; it may be larger than need be, which costs dissipation and shorter steps. Where it is infinite or useless (a
+    division by what may vanish) or the function has an operation that it does not know (with a warning), 1.1 times the
+    largest speed at the box's corners and centres is taken, an estimate.
     """
 
     function: Callable[[Scalar, Vectors, Vectors], Values]
@@ -69,14 +72,32 @@ class Custom(AbstractHamiltonian):
 
 @eqx.filter_jit  # traced once for all the places in a scheme that ask
 def _bound(hamiltonian: Custom, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vectors) -> Vectors:
-    found = largest_magnitude_over(lambda p: hamiltonian.velocity(t, x, p), p_lo, p_hi)
+    def speeds(p: Vectors) -> Vectors:
+        return hamiltonian.velocity(t, jnp.broadcast_to(as_column(x, p) if x.ndim == 1 else x, p.shape), p)
+
+    found = largest_magnitude_over(speeds, p_lo, p_hi)
     if found is None:
         warnings.warn(_NO_BOUND, HJWarning, stacklevel=2)
         return sampled_speed_bound(hamiltonian, t, x, p_lo, p_hi)
     bound, finite = found
     if finite:
         return bound
-    return jnp.where(jnp.isfinite(bound), bound, sampled_speed_bound(hamiltonian, t, x, p_lo, p_hi))
+    if p_lo.ndim > 1 and depends_on(lambda x: hamiltonian.velocity(t, x, p_lo), 0, x):
+        return _where_useful(bound, sampled_speed_bound(hamiltonian, t, x, p_lo, p_hi))
+    # one box about all the others can be cut finely, and no part of it can be faster than it
+    rest = tuple(range(1, p_lo.ndim))
+    low, high = jnp.min(p_lo, axis=rest), jnp.max(p_hi, axis=rest)
+    x = x.reshape(len(x), -1)[:, 0]
+    whole = largest_magnitude_over(speeds, low, high)
+    assert whole is not None
+    corners, width = parts(low, high)
+    sampled = jnp.max(jnp.abs(speeds(jnp.concatenate([corners, corners + width], axis=1))), axis=1)
+    return jnp.minimum(bound, as_column(_where_useful(whole[0], sampled), bound))
+
+
+def _where_useful(bound: Vectors, sampled: Vectors) -> Vectors:
+    """The bound, but where an interval about the zero of a divisor made it huge: there the speeds found, times 1.1."""
+    return jnp.where(bound <= _USEFUL * sampled, bound, 1.1 * sampled)
 
 
 class _Pointwise(eqx.Module):

@@ -15,7 +15,9 @@ import jax.numpy as jnp
 from ...typing import Array, Vectors
 
 _PIECES = {1: 4, 2: 2}
-"""Parts into which each axis of the box is cut, by dimension; the bound is the largest over the parts."""
+"""Parts into which each axis of a box is cut, by dimension, where there is one for every place."""
+_FINE = {1: 64, 2: 16, 3: 8, 4: 3}
+"""And where there is one box for all places."""
 
 
 class Interval(NamedTuple):
@@ -36,21 +38,41 @@ def largest_magnitude_over(
 ) -> tuple[Vectors, bool] | None:
     """An upper bound `[d, ...]` on |function(p)| over p_lo <= p <= p_hi, and whether it is always finite.
 
-    None where the function contains an operation without a rule here (a loop, a solver).
+    The largest over parts of the box: few, or for a single box `[d]` many, on which the function is read at once, as on
+    an array `[d, parts]`. None where the function contains an operation without a rule here (a loop, a solver).
     """
+    if p_lo.ndim == 1:
+        corners, width = parts(p_lo, p_hi)
+        found = _over(function, corners, corners + width)
+        return None if found is None else (jnp.max(found[0], axis=1), found[1])
     d = p_lo.shape[0]
     pieces = _PIECES.get(d, 1)
     shape, width = (d,) + (1,) * (p_lo.ndim - 1), (p_hi - p_lo) / pieces
-    program = jax.make_jaxpr(function)(p_lo)
     bound, finite = jnp.zeros_like(p_lo), True
     for part in itertools.product(range(pieces), repeat=d):
         low = p_lo + jnp.asarray(part, p_lo.dtype).reshape(shape) * width
-        (found,) = _run(program.jaxpr, program.consts, [Interval(low, low + width, True)])
+        found = _over(function, low, low + width)
         if found is None:
             return None
-        low, high, safe = found if isinstance(found, Interval) else Interval(found, found, True)
-        bound, finite = jnp.maximum(bound, jnp.maximum(jnp.abs(low), jnp.abs(high))), finite and safe
+        bound, finite = jnp.maximum(bound, found[0]), finite and found[1]
     return bound, finite
+
+
+def parts(p_lo: Vectors, p_hi: Vectors) -> tuple[Vectors, Vectors]:
+    """The lower corners `[d, parts]` of the parts of one box `[d]`, and their widths `[d, 1]`."""
+    pieces = _FINE.get(len(p_lo), 1)
+    steps = jnp.asarray(list(itertools.product(range(pieces), repeat=len(p_lo))), p_lo.dtype).T
+    width = ((p_hi - p_lo) / pieces)[:, None]
+    return p_lo[:, None] + steps * width, width
+
+
+def _over(function: Callable[[Vectors], Vectors], low: Vectors, high: Vectors) -> tuple[Vectors, bool] | None:
+    program = jax.make_jaxpr(function)(low)
+    (found,) = _run(program.jaxpr, program.consts, [Interval(low, high, True)])
+    if found is None:
+        return None
+    low, high, safe = found if isinstance(found, Interval) else Interval(found, found, True)
+    return jnp.maximum(jnp.abs(low), jnp.abs(high)), safe
 
 
 def _run(program: Any, constants: Sequence[Array], arguments: Sequence[Value]) -> list[Value]:
@@ -171,10 +193,13 @@ def _inverse_root(a: Interval) -> _Pair:
 
 
 def _chosen(which: Interval, *cases: Interval) -> _Pair:
-    """The case chosen, or all between the cases that may be (of two, by a truth value)."""
-    no, yes = cases
-    both = jnp.minimum(no.low, yes.low), jnp.maximum(no.high, yes.high)
-    low, high = (jnp.where(which.low, yes[side], jnp.where(which.high, both[side], no[side])) for side in (0, 1))
+    """All between the cases that may be chosen."""
+    first, last = (end.astype(int) for end in which[:2])
+    low, high = jnp.full_like(cases[0].low, jnp.inf), jnp.full_like(cases[0].high, -jnp.inf)
+    for k, case in enumerate(cases):
+        may_be = (first <= k) & (k <= last)
+        low = jnp.where(may_be, jnp.minimum(low, case.low), low)
+        high = jnp.where(may_be, jnp.maximum(high, case.high), high)
     return low, high
 
 

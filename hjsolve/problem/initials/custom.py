@@ -19,4 +19,5 @@ class Custom(AbstractInitial):
 
     def __call__(self, x: Point) -> Scalar:
         """function(x)."""
-        return jnp.asarray(self.function(x))
+        value = jnp.asarray(self.function(x))
+        return value if jnp.issubdtype(value.dtype, jnp.inexact) else value.astype(x.dtype)

@@ -1,5 +1,6 @@
 """Semi-Lagrangian schemes: dynamic programming over long steps, along paths that are followed back from every node."""
 
+import functools
 from typing import Any
 
 import equinox as eqx
@@ -30,6 +31,8 @@ _SAMPLES = {0: 1, 1: 9, 2: 7, 3: 5}
 """Inputs tried along each of their axes, by how many axes there are."""
 _PIECES = 16
 """Of the horizon, at least: the default step where nothing moves yet."""
+_MOVING = 256
+"""And where the problem changes in time."""
 
 
 class SemiLagrangian(AbstractEvolution):
@@ -150,13 +153,24 @@ class SemiLagrangian(AbstractEvolution):
         return problem.confined(self.start_time(problem), mesh.coordinates, u)
 
     def stable_dt(self, problem: Problem, t: Scalar, state: Values) -> Scalar:
-        """`dt`, or `courant` cells of the fastest characteristic; every step is stable."""
+        """`dt`, or `courant` cells of the fastest characteristic; every step is stable.
+
+        At most horizon/16 where characteristics bend, are forced or diffuse, and horizon/256 where the problem changes
+        in time, at the largest speed within so much time.
+        """
         horizon = jnp.asarray(problem.horizon)
         if self.dt is not None:
             return jnp.asarray(self.dt, horizon.dtype)
         assert isinstance(problem.viscosity, Constant)
-        rate = self._fastest(problem, t, state)
-        longest = jnp.where((problem.viscosity.epsilon > 0) | known_system(problem).bends, horizon / _PIECES, horizon)
+        shares: tuple[float, ...] = (0.0,)
+        if problem.changes_in_time:
+            longest, shares = horizon / _MOVING, (0.0, 0.5, 1.0)
+        elif known_system(problem).bends or problem.is_forced:
+            longest = horizon / _PIECES
+        else:
+            longest = jnp.where(problem.viscosity.epsilon > 0, horizon / _PIECES, horizon)
+        rates = [self._fastest(problem, t + share * longest, state) for share in shares]
+        rate = functools.reduce(jnp.maximum, rates)
         limit = jnp.where(rate > 0, self.courant / jnp.where(rate > 0, rate, 1.0), longest)
         return jax.lax.stop_gradient(jnp.minimum(limit, longest))
 
