@@ -16,7 +16,7 @@ LAYERS = [
     {"kernels"},
     {"problem"},
     {"methods"},
-    {"solution", "level_sets", "trajectories", "files", "tensor_grid", "diagnosis"},
+    {"solution", "level_sets", "trajectories", "files", "tensor_grid", "diagnosis", "preconditions"},
     {"solve"},
     {"fit"},
     {"theory"},
