@@ -93,12 +93,16 @@ def check_target(problem: StationaryProblem, mesh: Mesh) -> None:
     target, mesh = jax.tree.map(
         lambda a: jnp.asarray(a, float) if eqx.is_inexact_array(a) else a, (problem.target, mesh)
     )
-    found = concrete(eqx.filter_jit(lambda t, m: jnp.any(inside(t, m)))(target, mesh))
     require(
-        found,
+        concrete(_holds_a_node(target, mesh)),
         "`target` holds no node of the grid. Widen it (distance − Δx for a point), raise `cells`, or move the box so "
         "that a node lies in it.",
     )
+
+
+@eqx.filter_jit
+def _holds_a_node(target: Target, mesh: Mesh) -> Array:
+    return jnp.any(inside(target, mesh))
 
 
 def fixed_by_target(problem: StationaryProblem, mesh: Mesh, layers: int, epsilon: Array) -> tuple[Array, Values]:
