@@ -1,6 +1,7 @@
 """The only training loop: `fit(problem_or_data, method, recipe, key=...) -> (method, history)`."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from .methods.base import AbstractMethod, AbstractRepresentation, HoldsFixed, Le
 from .problem import Problem
 from .results import RESULTS, message
 from .solve import Progress, cast, solve
-from .typing import Array, ArrayLike, Float, Points, PRNGKeyArray, Scalar
+from .typing import Array, ArrayLike, Points, PRNGKeyArray, Scalar
 
 _Network = TypeVar("_Network", bound=eqx.Module)
 _Loss = Callable[[Any, Any, PRNGKeyArray], Scalar]
@@ -102,8 +103,9 @@ def fit(
     data_key, batch_key = jax.random.split(key)
     method, loss, data = _task(source, method, recipe, data_key)
     method, data = cast((method, data), dtype)
-    optimiser = _default_optimiser(method, recipe) if recipe.optimiser is None else recipe.optimiser
-    chunk = _compiled_chunk(loss, optimiser)
+    # a schedule for what draws fresh paths at every step: the rate must fall for the noise to average out
+    default = _adam(recipe.steps if isinstance(method, LearnsEquation) else None)
+    optimiser = default if recipe.optimiser is None else recipe.optimiser
 
     began = time.perf_counter()
     arrays, static = eqx.partition(method, _trained_leaves(method))
@@ -113,7 +115,7 @@ def fit(
     result, note, done = RESULTS.successful, "", 0
     while done < recipe.steps:
         count = min(_CHUNK, recipe.steps - done)
-        state, batch_losses = chunk(state, static, data, jax.random.fold_in(batch_key, done), count)
+        state, batch_losses = _chunk(loss, optimiser, state, static, data, jax.random.fold_in(batch_key, done), count)
         recent = np.asarray(batch_losses)[:count]
         losses.append(recent)
         if not np.isfinite(recent).all():
@@ -141,44 +143,74 @@ def _trained_leaves(method: Any) -> Any:
     return trained
 
 
-def _default_optimiser(method: Any, recipe: Recipe) -> optax.GradientTransformation:
-    if isinstance(method, LearnsEquation):  # fresh paths at every step: the rate must fall for the noise to average out
-        return optax.adam(optax.cosine_decay_schedule(1e-3, recipe.steps))
-    return optax.adam(1e-2)
+@functools.cache
+def _adam(steps: int | None) -> optax.GradientTransformation:
+    """Adam at 1e-2, or at 1e-3 falling to 0 along a cosine. The same object every time: it is part of a program."""
+    return optax.adam(1e-2 if steps is None else optax.cosine_decay_schedule(1e-3, steps))
 
 
-def _compiled_chunk(loss: _Loss, optimiser: optax.GradientTransformation) -> Callable[..., Any]:
-    @eqx.filter_jit
-    def chunk(state: Any, static: Any, data: Any, key: PRNGKeyArray, count: int) -> Any:
-        def of_arrays(arrays: Any, key: PRNGKeyArray) -> Scalar:
-            return loss(eqx.combine(arrays, static), data, key)
+@eqx.filter_jit
+def _chunk(
+    loss: _Loss, optimiser: optax.GradientTransformation, state: Any, static: Any, data: Any, key: PRNGKeyArray,
+    count: int,
+) -> Any:  # fmt: skip
+    """`count` steps; compiled once for a loss, an optimiser and an architecture."""
 
-        def step(state: Any, key: PRNGKeyArray) -> Any:
-            arrays, moments = state
-            value, gradients = jax.value_and_grad(of_arrays)(arrays, key)
-            updates, moments = optimiser.update(gradients, moments, arrays)
-            return (optax.apply_updates(arrays, updates), moments), value
+    def of_arrays(arrays: Any, key: PRNGKeyArray) -> Scalar:
+        return loss(eqx.combine(arrays, static), data, key)
 
-        return jax.lax.scan(step, state, jax.random.split(key, count))
+    def step(state: Any, key: PRNGKeyArray) -> Any:
+        arrays, moments = state
+        value, gradients = jax.value_and_grad(of_arrays)(arrays, key)
+        updates, moments = optimiser.update(gradients, moments, arrays)
+        return (optax.apply_updates(arrays, updates), moments), value
 
-    return chunk
+    return jax.lax.scan(step, state, jax.random.split(key, count))
 
 
-def _on_examples(predict: Callable[[Any, Points], Array], recipe: Recipe) -> _Loss:
-    """The recipe's loss on a batch of rows, drawn without replacement."""
+class _OnRows(eqx.Module):
+    """The network's output at each row."""
 
-    def loss(network: Any, data: Data, key: PRNGKeyArray) -> Scalar:
-        size = min(recipe.batch, data.inputs.shape[0])
+    def __call__(self, network: Any, inputs: Points) -> Array:
+        return jax.vmap(network)(inputs)
+
+
+class _AtHorizon(eqx.Module):
+    """U of a representation at each row, at the problem's horizon."""
+
+    problem: Problem
+
+    def __call__(self, network: Any, inputs: Points) -> Array:
+        t = jnp.asarray(self.problem.horizon, inputs.dtype)
+        return network.evaluate(self.problem, t, network.prepare(self.problem), inputs).u
+
+
+class _OnExamples(eqx.Module):
+    """A loss on a batch of rows, drawn without replacement."""
+
+    predict: _OnRows | _AtHorizon
+    loss: Callable[[Array, Array], Scalar]
+    batch: int = eqx.field(static=True)
+
+    def __call__(self, network: Any, data: Data, key: PRNGKeyArray) -> Scalar:
+        size = min(self.batch, data.inputs.shape[0])
         rows = jax.random.choice(key, data.inputs.shape[0], (size,), replace=False)
-        return recipe.loss(predict(network, data.inputs[rows]), data.targets[rows])
+        return self.loss(self.predict(network, data.inputs[rows]), data.targets[rows])
 
-    return loss
+
+class _Residual(eqx.Module):
+    """The network's own loss on a problem."""
+
+    batch: int = eqx.field(static=True)
+
+    def __call__(self, network: LearnsEquation, problem: Problem, key: PRNGKeyArray) -> Scalar:
+        return network.residual_loss(problem, self.batch, key=key)
 
 
 def _task(source: Problem | Data, method: Any, recipe: Recipe, key: PRNGKeyArray) -> tuple[Any, _Loss, Any]:
     """The method to train, its loss, and what the loss reads."""
     if isinstance(source, Data):
-        return method, _on_examples(lambda network, inputs: jax.vmap(network)(inputs), recipe), source
+        return method, _OnExamples(_OnRows(), recipe.loss, recipe.batch), source
     if not isinstance(source, Problem):
         raise TypeError(f"fit() takes a Problem or Data; got {type(source).__name__}. Use hj.Data(inputs, targets).")
     if not isinstance(method, AbstractRepresentation):
@@ -186,7 +218,7 @@ def _task(source: Problem | Data, method: Any, recipe: Recipe, key: PRNGKeyArray
     if isinstance(method, LearnsEquation):
         source = cast(source, jnp.result_type(float))
         begun = method.begin(source, key=key)
-        return begun, lambda network, problem, key: network.residual_loss(problem, recipe.batch, key=key), source
+        return begun, _Residual(recipe.batch), source
     require(
         recipe.reference is not None,
         "`reference` is needed to fit a Problem: a method that solves it, e.g. HopfCole(). Set it in Recipe.",
@@ -196,9 +228,8 @@ def _task(source: Problem | Data, method: Any, recipe: Recipe, key: PRNGKeyArray
     domain = source.domain
     points = jax.random.uniform(key, (recipe.samples, source.dimension)) * domain.extent + domain.lower
     targets = solve(source, recipe.reference, jnp.atleast_1d(source.horizon), points=points).u[0]
-
-    def predict(network: AbstractRepresentation, inputs: Float[Array, "b d"]) -> Array:
-        state = network.prepare(source)
-        return network.evaluate(source, jnp.asarray(source.horizon, inputs.dtype), state, inputs).u
-
-    return method, _on_examples(predict, recipe), Data(points, targets)
+    return (
+        method,
+        _OnExamples(_AtHorizon(cast(source, targets.dtype)), recipe.loss, recipe.batch),
+        Data(points, targets),
+    )
