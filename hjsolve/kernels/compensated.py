@@ -19,7 +19,12 @@ class Compensated(eqx.Module):
     lost: Array
 
     def plus(self, increment: Array) -> "Compensated":
-        """The sum with one increment more, smaller than itself. Rounding has no derivative."""
+        """The sum with one increment more, smaller than itself. Rounding has no derivative.
+
+        A `settled` sum is added to plainly.
+        """
+        if jnp.ndim(self.lost) < jnp.ndim(self.value):
+            return Compensated(self.value + increment, self.lost)
         increment = increment + self.lost
         value = self.value + increment
         return Compensated(value, jax.lax.stop_gradient(increment - (value - self.value)))
