@@ -18,7 +18,7 @@ SHARP = {
     "broken": lambda p: jnp.clip(p[0], -1, 1) + jnp.where(p[1] > 0.3, p[1], 2 * p[1]),
     "powers": lambda p: jnp.abs(p[0]) ** 1.5 + p[1] ** 3 / 3,
     "exponential": lambda p: jnp.exp(-p[0]) + jnp.cosh(p[1]) + jnp.tanh(p[1]),
-    "logarithm": lambda p: jnp.log(2 + jnp.square(p[0])) * 0 + jnp.log1p(jnp.exp(p[1])),
+    "logarithm": lambda p: jnp.log1p(jnp.exp(p[1])) + 0.0 * p[0],
     "product": lambda p: p[0] * jnp.sin(p[1]),
     "vmapped": lambda p: jax.vmap(lambda q: q[0] ** 2 - q[1] ** 2, in_axes=1)(p),
 }
@@ -53,7 +53,7 @@ def test_no_slope_in_the_box_is_faster_than_the_bound(name: str) -> None:
     assert np.isfinite(bound).all() or not finite
     if name in SHARP:
         assert np.median(bound / np.maximum(fastest, 1e-9)) < 1.1
-    np.testing.assert_allclose(bound[:, :4], fastest[:, :4], rtol=1e-9, atol=1e-9) if name in SHARP else None
+        np.testing.assert_allclose(bound[:, :4], fastest[:, :4], rtol=1e-9, atol=1e-9)  # single points
 
 
 def test_samples_miss_what_the_bound_sees() -> None:

@@ -11,9 +11,9 @@ from ...problem.hopf_cole import check_periodic_data, on_domain, parameters, par
 from ...problem.initials import Atoms
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Function, Points, PRNGKeyArray, Scalar
-from ..base import AbstractEvolution, Evaluation, State
+from ..base import Evaluation, State
 from .heat import Flow, inviscid, viscous
-from .mesh import Mesh, mesh_on
+from .on_grid import AbstractOnGrid
 from .sources import Nodes, source_nodes, target_nodes
 from .splitting import Splitting
 
@@ -26,7 +26,7 @@ _LOOKS = 4096
 """Places at which the range of the data is looked up."""
 
 
-class Propagator(AbstractEvolution):
+class Propagator(AbstractOnGrid):
     """u = −(ε/c) log ∫ (4πεt)^{−d/2} exp(−(c/ε)(g(y) + |x−y|²/(4ct))) dy for H = c|p|², one axis at a time.
 
     The heat kernel separates, so that on a tensor grid with n nodes per axis the exact solution is d one-dimensional
@@ -108,18 +108,6 @@ class Propagator(AbstractEvolution):
             "hj.methods.grid.FiniteDifference; a zero Neumann condition is a Torus of twice the size with even data.",
         )
         check_periodic_data(problem, "Propagator")
-
-    def mesh(self, problem: Problem) -> Mesh:
-        """The grid on the problem's domain."""
-        return mesh_on(problem.domain, self.cells)
-
-    def nodes(self, problem: Problem) -> Points:
-        """The nodes `[m, d]`, last axis fastest."""
-        return self.mesh(problem).points
-
-    def start_time(self, problem: Problem) -> Scalar:
-        """0."""
-        return jnp.zeros_like(jnp.asarray(problem.horizon))
 
     def init(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> State:
         """Nothing, as every time is reached from the data; with a potential or drift, u on the nodes that it needs."""

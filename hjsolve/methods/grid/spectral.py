@@ -12,9 +12,10 @@ from ...problem.initials import Atoms
 from ...problem.viscosities import Constant
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Points, PRNGKeyArray, Scalar
-from ..base import AbstractEvolution, Evaluation
+from ..base import Evaluation
 from .exponential import etd_rk4
-from .mesh import Mesh, check_cells, mesh_on
+from .mesh import check_cells
+from .on_grid import AbstractOnGrid
 from .step_rules import halved
 from .waves import between_nodes, gradient, modes_of, on_nodes, tail_of, wavenumbers
 
@@ -37,7 +38,7 @@ class SpectralState(eqx.Module):
     tail: Scalar
 
 
-class Spectral(AbstractEvolution):
+class Spectral(AbstractOnGrid):
     """û_t = −ε|k|²û − F[H(t, x, ∇u)] on the `cells` nodes of a torus (a number, or one per axis), ε > 0 constant.
 
     Derivatives are exact for the waves |k_i| <= n_i/3 that are kept, the 2/3 rule, by which products of two alias
@@ -79,18 +80,6 @@ class Spectral(AbstractEvolution):
         )
         check_range("viscosity", _epsilon(problem), above=0.0, remedy=f"Waves cannot hold the kinks of ε = 0. {remedy}")
         check_periodic_data(problem, "Spectral")
-
-    def mesh(self, problem: Problem) -> Mesh:
-        """The grid on the problem's domain."""
-        return mesh_on(problem.domain, self.cells)
-
-    def nodes(self, problem: Problem) -> Points:
-        """The nodes `[m, d]`, last axis fastest."""
-        return self.mesh(problem).points
-
-    def start_time(self, problem: Problem) -> Scalar:
-        """0."""
-        return jnp.zeros_like(jnp.asarray(problem.horizon))
 
     def init(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> SpectralState:
         """The modes of the data."""

@@ -92,7 +92,7 @@ def _bound(hamiltonian: Custom, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vect
     assert whole is not None
     corners, width = parts(low, high)
     sampled = jnp.max(jnp.abs(speeds(jnp.concatenate([corners, corners + width], axis=1))), axis=1)
-    return jnp.minimum(bound, as_column(_where_useful(whole[0], sampled), bound))
+    return jnp.fmin(bound, as_column(_where_useful(whole[0], sampled), bound))
 
 
 def _where_useful(bound: Vectors, sampled: Vectors) -> Vectors:

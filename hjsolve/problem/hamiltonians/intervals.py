@@ -225,26 +225,14 @@ def _not(a: _Pair) -> _Pair:
 
 
 _CALLS = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint"}
-_SINGULAR = {"div", "pow", "log", "log1p", "rsqrt", "integer_pow", "tan", "atanh"}
-"""May be infinite of a bounded argument (integer_pow: negative powers)."""
+_SINGULAR = {"div", "pow", "log", "log1p", "rsqrt", "sqrt", "integer_pow"}
+"""May be infinite or undefined on a bounded interval (integer_pow: negative powers)."""
 _INCREASING = {
-    *(
-        "add",
-        "add_any",
-        "reduce_sum",
-        "reduce_max",
-        "reduce_min",
-        "max",
-        "min",
-        "and",
-        "or",
-        "clamp",
-        "cumsum",
-        "cummax",
-    ),
+    *("add", "add_any", "reduce_sum", "reduce_max", "reduce_min", "max", "min", "and", "or", "clamp"),
     *("exp", "exp2", "expm1", "log", "log1p", "sqrt", "cbrt", "tanh", "logistic", "atan", "asinh", "sinh", "erf"),
     *("sign", "floor", "ceil", "round", "copy", "stop_gradient", "convert_element_type", "reduce_precision", "split"),
     *("reshape", "broadcast_in_dim", "squeeze", "expand_dims", "slice", "transpose", "rev", "concatenate", "pad"),
+    *("cumsum", "cummax"),
 }
 """Increasing in every argument, those that only move entries among them."""
 _EXACT_LAST = {"gather", "dynamic_slice"}

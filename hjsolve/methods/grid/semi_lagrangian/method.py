@@ -18,9 +18,10 @@ from ....problem.probe import depends_on
 from ....problem.viscosities import Constant
 from ....results import RESULTS
 from ....typing import Array, ArrayLike, Points, PRNGKeyArray, Scalar, Values, Vectors
-from ...base import AbstractEvolution, Evaluation
+from ...base import Evaluation
 from ..faces import check_faces, on_faces
-from ..mesh import Mesh, check_cells, mesh_on
+from ..mesh import check_cells
+from ..on_grid import AbstractOnGrid
 from .search import Found, flat, lowest, refined, saddle
 from .step import Step, faces_of, one_sided
 from .systems import innermost, known_system, system_of
@@ -35,7 +36,7 @@ _MOVING = 256
 """And where the problem changes in time."""
 
 
-class SemiLagrangian(AbstractEvolution):
+class SemiLagrangian(AbstractOnGrid):
     """u(t + Δt, x) = min_w u(t, y) + ∫ ℓ, with y the end of the path that input w drives back from x for a time Δt.
 
     For convex H(p) the input is the velocity, y = x − Δt w at the cost Δt L(w); for a control system y is where the
@@ -132,18 +133,6 @@ class SemiLagrangian(AbstractEvolution):
         )
         check_faces(problem, self.mesh(problem), _GHOSTS)
         check_periodic_data(problem, "SemiLagrangian")
-
-    def mesh(self, problem: Problem) -> Mesh:
-        """The grid on the problem's domain."""
-        return mesh_on(problem.domain, self.cells)
-
-    def nodes(self, problem: Problem) -> Points:
-        """The nodes `[m, d]`, last axis fastest."""
-        return self.mesh(problem).points
-
-    def start_time(self, problem: Problem) -> Scalar:
-        """0."""
-        return jnp.zeros_like(jnp.asarray(problem.horizon))
 
     def init(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> Values:
         """The data on the nodes `[n_1, ..., n_d]`."""
