@@ -192,8 +192,8 @@ def _quasi_newton(moves: Array, changes: Array, residual: Array, step: Scalar) -
         move, change, weight, share = pair
         return q + (share - weight * jnp.sum(change * q)) * move, None
 
-    q, shares = jax.lax.scan(newest_first, residual, (moves, changes, inverse), reverse=True, unroll=_MEMORY)
+    q, shares = jax.lax.scan(newest_first, residual, (moves, changes, inverse), reverse=True)
     size = jnp.sum(changes[-1] ** 2)
     scale = jnp.where(filled[-1], curvatures[-1] / jnp.where(filled[-1], size, 1.0), step)
-    q, _ = jax.lax.scan(oldest_first, scale * q, (moves, changes, inverse, shares), unroll=_MEMORY)
+    q, _ = jax.lax.scan(oldest_first, scale * q, (moves, changes, inverse, shares))
     return -q
