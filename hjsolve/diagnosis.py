@@ -9,6 +9,7 @@ import numpy as np
 from .methods.base import AbstractEvolution, State
 from .problem import Problem
 from .problem.initials import Atoms
+from .problem.obstacles import height
 from .typing import Array, Points, Scalar
 
 Fault = tuple[str, int]
@@ -33,6 +34,10 @@ def _faults(
 ) -> Iterator[Fault]:
     if not isinstance(problem.initial, Atoms):
         yield from _not_finite("`initial` is", jax.vmap(problem.initial)(x))
+    for name, obstacle in (("ceiling", problem.ceiling), ("floor", problem.floor)):
+        if obstacle is not None:
+            for t in times:
+                yield from _not_finite(f"`{name}` is", height(obstacle, t, x.T))
     found = method.evaluate(problem, times[0], state, None)
     yield from _not_finite("u is", found.u)
     columns, p = x.T, found.gradient.T

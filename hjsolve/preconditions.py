@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,8 @@ from .methods.base import AbstractEvolution, AbstractMethod, AbstractStationary
 from .problem import Problem, StationaryProblem
 from .problem.initials import Atoms
 from .problem.obstacles import height
+from .problem.probe import depends_on
+from .problem.viscosities import Varying
 from .solution import check_inside
 from .typing import Array, ArrayLike
 
@@ -55,6 +58,69 @@ def check_obstacles(problem: Problem, method: AbstractMethod) -> None:
             f"`ceiling` must not be below `floor`; it is, by {0.0 if gap is None else -gap:.4g} somewhere at time "
             f"{concrete(t)}. Nothing lies between them.",
         )
+
+
+def check_viscosity(problem: Problem, method: AbstractMethod) -> None:
+    """Refuse a varying viscosity that is negative at a node (or a place of the domain), at first or in the end."""
+    if not isinstance(problem.viscosity, Varying):
+        return
+    x = method.nodes(problem) if isinstance(method, AbstractEvolution) else _spread(problem)
+    for t in (jnp.zeros_like(jnp.asarray(problem.horizon)), jnp.asarray(problem.horizon)):
+        epsilon = concrete(problem.viscosity.bound(t, x.T))
+        if epsilon is not None and (epsilon < 0).any():
+            place = int(np.argmin(epsilon))
+            raise ValueError(
+                f"`viscosity` must be >= 0; got {epsilon[place]:.4g} at t = {float(t):.4g}, x = "
+                f"{np.asarray(x[place]).tolist()}. Negative diffusion has no solution."
+            )
+
+
+def check_periodic_hamiltonian(problem: Problem | StationaryProblem) -> None:
+    """Refuse an H that jumps across a periodic face."""
+    axes = [axis for axis, periodic in enumerate(problem.domain.periodic) if periodic]
+    known = concrete(problem.domain.lower) is not None and concrete(problem.domain.upper) is not None
+    if not axes or not known or not _reads_place(problem):
+        return
+    values = concrete(_across(problem, axes))
+    if values is None or not np.isfinite(values).all():
+        return
+    for axis, (left, right, inside) in zip(axes, values, strict=True):
+        jump = np.abs(left - right).max()
+        scale = np.abs(inside).max()
+        require(
+            jump <= 1e-4 * scale,
+            f"`hamiltonian` must be periodic on this domain; H(t, x, p) jumps by {jump:.3g} across axis {axis}. Use a "
+            "Box there, or the period of H.",
+        )
+
+
+def _reads_place(problem: Problem | StationaryProblem) -> bool:
+    x = jnp.asarray(problem.domain.lower)
+    return depends_on(lambda x: problem.hamiltonian(jnp.zeros((), x.dtype), x, jnp.ones_like(x)), 0, x)
+
+
+@eqx.filter_jit
+def _across(problem: Problem | StationaryProblem, axes: list[int]) -> Array:
+    """H `[axes, 3, m]` at pairs of points on both faces of each axis, and between them, with several slopes."""
+    x = _spread(problem)
+    slopes = jnp.sin(1 + jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape)
+    t = jnp.zeros((), x.dtype)
+
+    def at(places: Array) -> Array:
+        return problem.hamiltonian(t, places.T, slopes.T)
+
+    lower, upper = jnp.asarray(problem.domain.lower), jnp.asarray(problem.domain.upper)
+    rows = [[at(x.at[:, k].set(lower[k])), at(x.at[:, k].set(upper[k])), at(x)] for k in axes]
+    return jnp.stack([jnp.stack(row) for row in rows])
+
+
+def _spread(problem: Problem | StationaryProblem) -> Array:
+    """Places `[16, d]` of the domain: the additive sequence of square roots of primes."""
+    primes = np.array([2, 3, 5, 7, 11, 13, 17, 19, 23, 29])
+    d = problem.dimension
+    shares = np.outer(np.arange(1, 17), np.sqrt(np.resize(primes, d)) + np.arange(d) // len(primes)) % 1
+    lower, extent = jnp.asarray(problem.domain.lower), jnp.asarray(problem.domain.extent)
+    return lower + extent * jnp.asarray(shares, extent.dtype)
 
 
 def check_key(key: Any) -> None:
@@ -119,6 +185,7 @@ def check_points(points: Array | None, problem: Problem, method: AbstractMethod)
     known = concrete(points)
     require(
         None if known is None else np.isfinite(known).all(),
-        "`points` must be finite; an entry is infinite. Remove those rows.",
+        "`points` must be finite; an entry is infinite, first in row "
+        f"{0 if known is None else int(np.argmin(np.isfinite(known).all(axis=1)))}. Remove those rows.",
     )
     check_inside("points", points, problem, method)

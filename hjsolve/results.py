@@ -14,11 +14,11 @@ class RESULTS(eqx.Enumeration):
         "CFL number of the step rule or refine."
     )
     under_resolved: Any = (
-        "The quadrature is too coarse for the integrand, whose width is at most the root of 2εt: u may be far off; "
-        "`stats` says how far. Raise the method's `nodes`, `cells` or `sources` (HopfCole() has none: give it `nodes`, "
-        "or take Propagator), use a Torus for periodic data, or shrink the domain or the horizon. (Times just after 0 "
-        "can be dropped from `ts`.) With Spectral, the waves cannot hold a layer of the solution: raise `cells`, or "
-        "use FiniteDifference."
+        "Nodes or waves are too coarse: u may be far off; `stats` says how far. With Spectral, the waves cannot hold a "
+        "layer of the solution: raise `cells`, or use FiniteDifference. With an integral, the integrand is as narrow "
+        "as the root of 2εt: raise `nodes`, `cells` or `sources` of the method (HopfCole() has none: give it `nodes`, "
+        "or take Propagator), take a Torus for periodic data, or shrink the domain or horizon. (Times just after 0 can "
+        "be dropped from `ts`.)"
     )
     under_sampled: Any = (
         "The effective sample size fell below 50: a few samples decide u, which is then likely too high whatever its "

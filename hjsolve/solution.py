@@ -223,8 +223,14 @@ def check_inside(argument: str, points: Array, problem: Problem, method: Abstrac
         require(
             not outside.any(),
             f"`{argument}` must lie in the domain for {type(method).__name__}, which knows nothing beyond it; "
-            f"{int(outside.sum())} of {outside.size} are outside. Enlarge the domain.",
+            f"{int(outside.sum())} of {outside.size} are outside, the first of them "
+            f"{np.asarray(points)[outside][:1].tolist()} of {_bounds(problem)}. Enlarge the domain.",
         )
+
+
+def _bounds(problem: Problem) -> str:
+    lower, upper = (concrete(end) for end in (problem.domain.lower, problem.domain.upper))
+    return "it" if lower is None or upper is None else f"{lower.tolist()} to {upper.tolist()}"
 
 
 @eqx.filter_jit

@@ -29,9 +29,11 @@ from .preconditions import (
     check_key,
     check_kinds,
     check_obstacles,
+    check_periodic_hamiltonian,
     check_points,
     check_start,
     check_times,
+    check_viscosity,
 )
 from .problem import Problem, StationaryProblem
 from .results import RESULTS, HJWarning, message
@@ -68,7 +70,9 @@ def solve(
     `solution.result`. `progress`: called with the fraction of the horizon reached.
 
     Differentiable in reverse mode with respect to every number in the problem and the method, and batched by
-    `equinox.filter_vmap` over problems. Computes in JAX's current default precision.
+    `equinox.filter_vmap` over problems. The derivative in ε at ε = 0 is that of FiniteDifference, from the right;
+    methods that take another formula there (particles, SemiLagrangian) give 0. Computes in JAX's current default
+    precision.
     """
     check_kinds(problem, method)
     if max_steps is not None:
@@ -83,6 +87,8 @@ def solve(
     if isinstance(problem, Problem):
         check_start(times, problem, method)
         check_obstacles(problem, method)
+        check_viscosity(problem, method)
+    check_periodic_hamiltonian(posed)
     dtype = jnp.result_type(float)
     problem, method, times, points_given = cast((problem, method, times, points_given), dtype)
     key = jax.random.key(0) if key is None else key

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..checks import as_array, check_range, number, require, whole_number
+from ..checks import check_range, number, require, whole_number
 from ..typing import Array, ArrayLike, Scalar, Values, Vectors
 
 _HIGHEST = 5
@@ -38,8 +38,9 @@ class Extrapolation(AbstractBoundary):
 
     For faces that characteristics leave. A line caps the order at the face at 2; `degree` 4 keeps that of WENO5, and 3
     that of WENO3, where u is smooth, but a higher one overshoots at kinks. Where characteristics enter, the solution
-    depends on data beyond the box that a grid does not have, and errors at the face can grow until the step underflows:
-    enlarge the box, or use another condition.
+    depends on data beyond the box that a grid does not have, and errors at the face can grow until the step underflows,
+    or, where speeds do not depend on slopes (control systems and games), without limit and without a flag: enlarge the
+    box, or use another condition (`AwayFromZero` as in level-set codes, `StateConstraint`).
     """
 
     degree: int = eqx.field(static=True)
@@ -86,7 +87,7 @@ class Neumann(AbstractBoundary):
     slope: Array
 
     def __init__(self, slope: ArrayLike = 0.0):
-        self.slope = as_array("slope", slope)
+        self.slope = number("slope", slope)
         check_range("slope", self.slope, remedy="Give the derivative along the outward normal.")
 
     def reads(self, width: int) -> int:

@@ -28,7 +28,10 @@ def check_obstacle(argument: str, obstacle: Any, d: int) -> None:
     if obstacle is None:
         return
     if not callable(obstacle):
-        raise TypeError(f"`{argument}` must be a function of (t, x) or initial data; got {obstacle!r}.")
+        raise TypeError(
+            f"`{argument}` must be a function of (t, x) or initial data; got {obstacle!r}. For a number "
+            "write lambda t, x: 0 * x[0] + number."
+        )
     t = jax.ShapeDtypeStruct((), jnp.result_type(float))
     x = jax.ShapeDtypeStruct((d, 3, 5), t.dtype)
     remedy = "x[0], x[1], ... are whole arrays; a pointwise function of x [d] goes into hj.initials.Custom."

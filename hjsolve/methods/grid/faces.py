@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from ...checks import require
 from ...problem import Problem
-from ...problem.hamiltonians import Linear
+from ...problem.hamiltonians import AbstractHamiltonian, Linear
 from ...problem.hamiltonians.convexity import is_concave, is_convex
 from ...problem.viscosities import Constant
 from ...typing import Scalar, Values, Vectors
@@ -30,9 +30,15 @@ def on_faces(problem: Problem, mesh: Mesh, t: Scalar, u: Values) -> Values:
             x = mesh.coordinates[(slice(None), *index)]
             given = face.on_face(t, x, u[index])
             if given is not None:
-                held = _held(problem, t, x, u[index], given, _enters(problem, mesh, t, x, u, axis, side))
+                # of an H of no known convexity it is asked what would happen if the face held its value
+                seen = u if _known(problem.hamiltonian) else u.at[index].set(given)
+                held = _held(problem, t, x, u[index], given, _enters(problem, mesh, t, x, seen, axis, side))
                 u = u.at[index].set(held)
     return u
+
+
+def _known(hamiltonian: AbstractHamiltonian) -> bool:
+    return is_convex(hamiltonian) or is_concave(hamiltonian)
 
 
 def _held(problem: Problem, t: Scalar, x: Vectors, free: Values, given: Values, enters: Values) -> Values:

@@ -22,7 +22,7 @@ from .derivatives import WENO5, AbstractDerivative
 from .diffusion import Diffusion, Rate, hindrance, on_moving_faces
 from .faces import check_faces, on_faces
 from .fluxes import AbstractFlux, LocalLaxFriedrichs, Slopes, numerical
-from .hessian import GridHessian
+from .hessian import GridHessian, diffused
 from .mesh import Mesh, Stretchings, check_cells, check_stretchings, mesh_on
 from .step_rules import CFL, AbstractStepRule, halved
 from .steppers import SSPRK3, AbstractExplicit, AbstractStepper, RightHandSide
@@ -164,7 +164,8 @@ class FiniteDifference(AbstractEvolution):
         problem changes in time, steps are at most horizon/256, and halved where the limit does not hold later in them.
         Those of `Fixed` are what they are. Steps are constants to autodiff.
         """
-        mesh, u = self.mesh(problem), state.value
+        mesh = self.mesh(problem)
+        u = on_faces(problem, mesh, t, state.value)  # what faces hold may be the steepest of all
         rate = jnp.max(self._rates(problem, t, u))
         limit = jnp.where(rate > 0, 1 / jnp.where(rate > 0, rate, 1.0), problem.horizon)
         dt = self.step_rule(limit, jnp.min(mesh.spacing / mesh.domain.extent))
@@ -216,12 +217,10 @@ class FiniteDifference(AbstractEvolution):
                 return -transport
             p = each(lambda minus, plus: (minus + plus) / 2, p_minus, p_plus)
 
-            def second_order() -> Values:
-                return problem.viscosity.contract(t, x, p, GridHessian(mesh, u, order))
-
+            hessian = GridHessian(mesh, u, order)
             if isinstance(problem.viscosity, Constant):
-                return jax.lax.cond(problem.viscosity.epsilon > 0, second_order, lambda: jnp.zeros_like(u)) - transport
-            return second_order() - transport
+                return diffused(problem.viscosity.epsilon, hessian) - transport
+            return problem.viscosity.contract(t, x, p, hessian) - transport
 
         return jax.checkpoint(rate, prevent_cse=False)  # kept by the loops around it
 

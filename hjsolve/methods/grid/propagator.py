@@ -1,5 +1,8 @@
 """The separable Hopf-Cole propagator: any time in one step for H = c|p|², by splitting with a potential or a drift."""
 
+import functools
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -22,6 +25,8 @@ _LARGEST_ERROR = 0.02
 """Of the data's range: what interpolation between nodes may cost before it is called under-resolved."""
 _FLOOR = 0.1
 """Of the rounding of the data's range: a smaller ε/c cannot be told from its limit."""
+_SHARE = 0.25
+"""Of the time in which paths part by e: a step of the splitting."""
 _LOOKS = 4096
 """Places at which the range of the data is looked up."""
 
@@ -50,8 +55,9 @@ class Propagator(AbstractOnGrid):
 
     With a potential V(x) or a drift b(t, x), H = c|p|² + b·p − V is split into the exact propagator and transport along
     b with the source V. `order` 2 is Strang's splitting; positive time steps allow no more (Sheng, Suzuki), so `order`
-    4 is its extrapolation (4u_{Δt/2} − u_{Δt})/3, thrice the work. `dt` is the step (default horizon/64); without V
-    and b it is ignored. Steps of a splitting are short: nodes are refined fourfold by quintics along each axis, and
+    4 is its extrapolation (4u_{Δt/2} − u_{Δt})/3, thrice the work. `dt` is the step (default horizon/64, or a quarter
+    of the time in which paths part by e on the box, 1/√(2cV'') or 1/|b'|, if that is shorter); without V and b it is
+    ignored. Steps of a splitting are short: nodes are refined fourfold by quintics along each axis, and
     where √(2εΔt) is small even against that the linear interpolant is propagated: fewer, longer steps suit small ε.
 
     Raises `ValueError` for other Hamiltonians, varying viscosity, boundary conditions other than `Extrapolation`, data
@@ -118,7 +124,27 @@ class Propagator(AbstractOnGrid):
         horizon = jnp.asarray(problem.horizon)
         if not _is_split(problem):
             return jnp.full_like(horizon, jnp.inf)
-        return horizon / 64 if self.dt is None else jnp.asarray(self.dt, horizon.dtype)
+        if self.dt is not None:
+            return jnp.asarray(self.dt, horizon.dtype)
+        fastest = jax.lax.stop_gradient(self._growth(problem, t))
+        return jnp.minimum(horizon / 64, _SHARE / jnp.where(fastest > 0, fastest, _SHARE / horizon))
+
+    def _growth(self, problem: Problem, t: Scalar) -> Scalar:
+        """The largest rate at which paths part on the box: √(2c|∂_ii V|), and |∂_i b_i| of the drift."""
+        found = parts(problem.hamiltonian)
+        assert found is not None
+        x = self.nodes(problem).T
+
+        def along(function: Callable[[Array], Array], axis: int) -> Callable[[Array], Array]:
+            unit = jnp.zeros_like(x).at[axis].set(1.0)
+            return lambda x: jax.jvp(function, (x,), (unit,))[1]
+
+        def largest(axis: int) -> Scalar:
+            bend = along(along(found.potential, axis), axis)(x)
+            spread = along(lambda x: found.drift(t, x)[axis], axis)(x)
+            return jnp.maximum(jnp.sqrt(2 * found.c * jnp.max(jnp.abs(bend))), jnp.max(jnp.abs(spread)))
+
+        return functools.reduce(jnp.maximum, [largest(axis) for axis in range(problem.dimension)])
 
     def step(self, problem: Problem, t: Scalar, dt: Scalar, state: State) -> tuple[State, RESULTS]:
         """One step of the splitting; nothing to do without one."""

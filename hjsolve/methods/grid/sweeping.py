@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...checks import check_range, counts, number, require, whole_number
+from ...checks import check_range, concrete, counts, number, require, whole_number
 from ...kernels.interpolate import interpolate
 from ...problem.hamiltonians import WithPotential, WithSource
 from ...problem.probe import depends_on
@@ -38,7 +38,8 @@ class FastSweeping(AbstractStationary):
 
     `order` 1 is monotone: it converges for every H, like Δx where u is smooth and away from point sources (near them
     like Δx log(1/Δx): give the target a radius). `order` 3 goes on from there with WENO3 differences, to order 2 to 3
-    where u is smooth. Sweeping stops when 2^d sweeps change u by less than `tolerance` of its largest value,
+    where u is smooth at ε = 0; with viscosity the first nodes at Dirichlet faces and targets are of order 1 (see
+    `PolicyIteration`). Sweeping stops when 2^d sweeps change u by less than `tolerance` of its largest value,
     or after `max_sweeps`. Differentiable in reverse mode at the fixed point.
 
     Sources: Zhao 2004, doi:10.1090/S0025-5718-04-01678-3; Kao, Osher & Qian 2004, doi:10.1016/j.jcp.2003.11.007;
@@ -74,6 +75,7 @@ class FastSweeping(AbstractStationary):
             f"`viscosity` must be Constant or Varying for FastSweeping; got {type(problem.viscosity).__name__}.",
         )
         check_target(problem, self.mesh(problem))
+        _check_source(problem, self.mesh(problem))
 
     def mesh(self, problem: StationaryProblem) -> Mesh:
         """The grid on the problem's domain."""
@@ -146,6 +148,21 @@ class FastSweeping(AbstractStationary):
             return problem
         viscosity = Numerical(problem.viscosity, problem.hamiltonian, self.mesh(problem).spacing_at)
         return eqx.tree_at(lambda p: p.viscosity, problem, viscosity)
+
+
+def _check_source(problem: StationaryProblem, mesh: Mesh) -> None:
+    """Refuse f < H(x, 0) somewhere with λ = 0 and an H that is least at p = 0: no slope solves H = f there."""
+    if conic_degree(problem.hamiltonian) is None or problem.target is None:
+        return
+    x = mesh.coordinates
+    t = jnp.zeros((), x.dtype)
+    room = problem.right_side(mesh.points) - problem.hamiltonian(t, x, jnp.zeros_like(x)).reshape(-1)
+    least, discount = concrete(jnp.min(room)), concrete(problem.discount)
+    require(
+        None if least is None or discount is None else discount > 0 or least >= 0,
+        f"`source` must be >= H(x, 0) where `discount` is 0; it is below by {0.0 if least is None else -least:.4g}. No "
+        "slope solves H(x, ∇u) = f there.",
+    )
 
 
 def _godunov(problem: StationaryProblem, mesh: Mesh, order: int, degree: int) -> SweptEquation:

@@ -10,6 +10,8 @@ B = hj.boundaries
 H = hj.hamiltonians
 grid = hj.methods.grid
 ONE = lambda x: jnp.ones_like(x[0])
+FLAT = hj.initials.Custom(lambda x: 0 * x[0])
+HELD = hj.Box([0.0], [1.0], boundary=B.Dirichlet(-1.0))
 
 
 def solved(hamiltonian, viscosity, g, box, t, cells, **options):
@@ -127,3 +129,54 @@ def test_conditions_are_refused_where_they_have_no_meaning() -> None:
     with pytest.raises(ValueError, match=r"`value` must map x \[d, \.\.\.\] to \[\.\.\.\]"):
         wrong = hj.Box([-1.0], [1.0], boundary=B.Dirichlet(lambda t, x: x[:, None] + jnp.zeros(3)))
         solved(H.Eikonal(), 0.0, lambda x: x[0], wrong, 0.1, 10)
+
+
+def leaving(x: np.ndarray, t: float) -> np.ndarray:
+    """u_t + |u_x|² = 0 from u = 0 with −1 paid at either end: the cheapest exit, min(0, −1 + r²/4t)."""
+    return np.minimum(0.0, -1 + np.minimum(x, 1 - x) ** 2 / (4 * t))
+
+
+@pytest.mark.parametrize("ts", [[0.25], [0.05, 0.15, 0.25]])
+def test_what_a_face_holds_enters_flat_data_whatever_times_are_saved(ts: list[float]) -> None:
+    """The jump at the face is the steepest slope there is: without it the first step would be the last."""
+    problem = hj.Problem(H.Quadratic(1.0), 0.0, FLAT, HELD, 1.0)
+    errors = []
+    for method in (grid.FiniteDifference(50), grid.FiniteDifference(100), grid.SemiLagrangian(50)):
+        solution = hj.solve(problem, method, ts)
+        errors.append(np.abs(solution.u[-1] - leaving(np.asarray(solution.points[:, 0]), 0.25)).max())
+    # a jump at the start costs the time in which it crosses a cell: first order
+    assert errors[0] < 0.025 and errors[1] < 0.6 * errors[0] and errors[2] < 0.025, errors
+
+
+@pytest.mark.parametrize("stepper", [grid.steppers.SSPRK3(), grid.steppers.Strang(), grid.steppers.Auto()])
+def test_with_viscosity_too(stepper) -> None:
+    """Against w = e^{−u/ε} by its sine series: w = e^{1/ε} on the faces, 1 inside at first."""
+    epsilon, t = 0.2, 0.25
+    solution = hj.solve(
+        hj.Problem(H.Quadratic(1.0), epsilon, FLAT, HELD, 1.0), grid.FiniteDifference(50, stepper=stepper), [t]
+    )
+    x, k = np.asarray(solution.points), np.arange(1, 400, 2)
+    decay = np.exp(-epsilon * (np.pi * k) ** 2 * t)
+    high = np.exp(1 / epsilon)
+    w = high + (1 - high) * np.sum(4 / (np.pi * k) * np.sin(np.pi * k * x) * decay, axis=1)
+    np.testing.assert_allclose(solution.u[0], -epsilon * np.log(w), rtol=0, atol=4e-3)  # a jump at the start
+
+
+@pytest.mark.parametrize(
+    ("hamiltonian", "shift"),
+    [
+        (H.Custom(lambda t, x, p: jnp.abs(p[0])), 0.0),
+        (H.Isaacs(lambda t, x: [0.0], [[1.0]], H.inputs.Box(-1.0, 1.0), [[1.0]], H.inputs.Box(-0.1, 0.1)), 0.025),
+    ],
+    ids=["custom", "game"],
+)
+def test_both_ends_are_left_alike_by_an_h_of_no_known_convexity(hamiltonian, shift: float) -> None:
+    """Fronts of speed 1 (0.9 in the game) come in from both faces; a value above u is not paid for leaving."""
+    for value, behind in ((-1.0, -1.0), (1.0, 0.0)):
+        box = hj.Box([0.0], [1.0], boundary=B.Dirichlet(value))
+        u = np.asarray(hj.solve(hj.Problem(hamiltonian, 0.0, FLAT, box, 1.0), grid.FiniteDifference(50), [0.25]).u[0])
+        np.testing.assert_allclose(u, u[::-1], rtol=0, atol=1e-12)
+        x = np.linspace(0, 1, 51)
+        front = np.where(np.minimum(x, 1 - x) < 0.25 - shift, behind, 0.0)
+        away = np.abs(np.minimum(x, 1 - x) - 0.25 + shift) > 0.08  # four cells on either side of a jump
+        np.testing.assert_allclose(u[away], front[away], rtol=0, atol=0.02)

@@ -133,3 +133,16 @@ def test_data_without_slopes_under_a_potential_do_not_end_in_one_step() -> None:
     found = hj.solve(problem, grid.Spectral(64), [0.5]).u
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-3)
     np.testing.assert_allclose(hj.solve(problem, grid.SemiLagrangian(64), [0.5]).u, exact, rtol=0, atol=0.1)
+
+
+def test_the_derivative_in_viscosity_does_not_vanish_at_zero() -> None:
+    """Where ε = 0 nothing is computed of εΔu, but ∂/∂ε of it is Δu: against a difference in ε."""
+
+    def u(epsilon):
+        problem = hj.Problem(
+            H.Quadratic(0.5), epsilon, hj.initials.Custom(lambda x: jnp.sin(x[0])), hj.Torus([0.0], [2 * np.pi]), 0.3
+        )
+        return jnp.mean(hj.solve(problem, grid.FiniteDifference(32), [0.3]).u[0] ** 2)
+
+    step = 1e-5
+    np.testing.assert_allclose(jax.grad(u)(0.0), (u(step) - u(0.0)) / step, rtol=1e-3)  # a one-sided difference

@@ -188,7 +188,7 @@ class SemiLagrangian(AbstractOnGrid):
     def _fastest(self, problem: Problem, t: Scalar, state: Values) -> Scalar:
         """The most cells that a characteristic crosses in a unit of time along an axis."""
         mesh = self.mesh(problem)
-        slopes = mesh.slopes(state)
+        slopes = mesh.slopes(on_faces(problem, mesh, t, state))
 
         def rates(x: Vectors) -> Values:
             return problem.hamiltonian.speed_bound(t, x, *slopes.everywhere(x)) / as_column(mesh.spacing, x)
