@@ -70,7 +70,7 @@ def run(target: Target, overrides: Overrides = None) -> None:
 
 @app.command("list")
 def list_() -> None:
-    """List experiments, methods, Hamiltonians, viscosities and initial data."""
+    """List experiments, methods, Hamiltonians, viscosities, boundary conditions and initial data."""
     with _reported():
         from rich.table import Table
 

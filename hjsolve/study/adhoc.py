@@ -9,7 +9,9 @@
     method: {kind: FiniteDifference, cells: 200}
     times: [0.25, 0.5]
 
-Kinds are the class names of hjsolve and the other keys their constructor arguments.
+Kinds are the class names of hjsolve and the other keys their constructor arguments. A box takes a `boundary`, one for
+every face (`boundary: AwayFromZero`) or a pair for each axis; a problem takes a `ceiling` and a `floor`, named like
+initial data.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from pydantic import Field
 from . import canaries, config, environment, store
 from .errors import ConfigError, RunFailed, nearest, one_of
 from .figures import save
-from .kinds import HAMILTONIANS, INITIALS, PARTS, methods, offered
+from .kinds import BOUNDARIES, HAMILTONIANS, INITIALS, PARTS, methods, offered
 from .terminal import console, progress
 
 if TYPE_CHECKING:
@@ -34,12 +36,17 @@ if TYPE_CHECKING:
 MAX_POINTS = 1_000_000
 
 
+Part = str | dict[str, Any]
+"""A kind by its name alone, or with arguments."""
+
+
 class Domain(config.StrictModel):
     """A box, or a torus where every axis is periodic."""
 
     lower: tuple[float, ...] = Field(min_length=1)
     upper: tuple[float, ...] = Field(min_length=1)
     periodic: tuple[bool, ...] | None = None
+    boundary: Part | tuple[tuple[Part, Part], ...] | None = None
 
 
 class Problem(config.StrictModel):
@@ -50,6 +57,8 @@ class Problem(config.StrictModel):
     initial: dict[str, Any]
     domain: Domain
     horizon: float = Field(gt=0)
+    ceiling: Part | None = None
+    floor: Part | None = None
 
 
 class Output(config.StrictModel):
@@ -136,11 +145,19 @@ def _solve(spec: File, source: str) -> Solution:
     initial = _build("problem.initial", spec.problem.initial, offered(INITIALS), mistakes)
     hamiltonian = _build("problem.hamiltonian", spec.problem.hamiltonian, offered(HAMILTONIANS), mistakes)
     method = _build("method", spec.method, methods(), mistakes)
-    box = _try("problem.domain", lambda: Box(**domain.model_dump()), mistakes)
+    faces = _faces(domain.boundary, mistakes)
+    box = _try(
+        "problem.domain", lambda: Box(domain.lower, domain.upper, periodic=domain.periodic, boundary=faces), mistakes
+    )
+    obstacles = {
+        name: _part(f"problem.{name}", given, offered(INITIALS), mistakes)
+        for name, given in (("ceiling", spec.problem.ceiling), ("floor", spec.problem.floor))
+        if given is not None
+    }
     points = _points(spec, isinstance(method, AbstractEvolution), mistakes)
     if not mistakes:
         parts = (hamiltonian, viscosities.Constant(spec.problem.viscosity), initial, box, spec.problem.horizon)
-        problem = _try("problem", lambda: Equation(*parts), mistakes)
+        problem = _try("problem", lambda: Equation(*parts, **obstacles), mistakes)
     if mistakes:
         raise ConfigError(
             "\n".join(
@@ -174,11 +191,27 @@ def _build(key: str, spec: Mapping[str, Any], kinds: Mapping[str, type], mistake
         )
     before = len(mistakes)
     for name in PARTS.keys() & arguments.keys() & parameters.keys():
-        part = arguments[name] if isinstance(arguments[name], dict) else {"kind": arguments[name]}
-        arguments[name] = _build(f"{key}.{name}", part, offered(PARTS[name]), mistakes)
+        arguments[name] = _part(f"{key}.{name}", arguments[name], offered(PARTS[name]), mistakes)
     missing = [name for name, p in parameters.items() if p.default is p.empty and name not in arguments]
     mistakes.extend(f"`{key}.{name}` is required by {kind}." for name in missing)
     return None if unknown or missing or len(mistakes) > before else _try(key, lambda: make(**arguments), mistakes)
+
+
+def _part(key: str, given: Any, kinds: Mapping[str, type], mistakes: list[str]) -> Any:
+    return _build(key, given if isinstance(given, dict) else {"kind": given}, kinds, mistakes)
+
+
+def _faces(given: Part | tuple[tuple[Part, Part], ...] | None, mistakes: list[str]) -> Any:
+    """One condition for every face, or a pair for each axis."""
+    if given is None:
+        return None
+    kinds = offered(BOUNDARIES)
+    if not isinstance(given, tuple):
+        return _part("problem.domain.boundary", given, kinds, mistakes)
+    return [
+        tuple(_part(f"problem.domain.boundary.{axis}", face, kinds, mistakes) for face in pair)
+        for axis, pair in enumerate(given)
+    ]
 
 
 def _tuples(value: Any) -> Any:

@@ -11,11 +11,12 @@ from pathlib import Path
 from . import registry
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_METHODS = ("AbstractMethod", "AbstractEvolution", "AbstractRepresentation")
+_METHODS = ("AbstractMethod", "AbstractEvolution", "AbstractOnGrid", "AbstractRepresentation", "AbstractStationary")
 _FOLDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # title: folders, bases that make a class one of these
     "Methods": (("methods/grid", "methods/particle", "methods/network"), _METHODS),
-    "Hamiltonians": (("problem/hamiltonians",), ("AbstractHamiltonian", "AbstractConvexHamiltonian")),
+    "Hamiltonians": (("problem/hamiltonians",), ("AbstractHamiltonian", "AbstractConvexHamiltonian", "AbstractAffine")),
     "Viscosities": (("problem/viscosities",), ("AbstractViscosity",)),
+    "Boundary conditions": (("problem/boundaries.py",), ("AbstractBoundary",)),
     "Initial data": (("problem/initials",), ("AbstractInitial", "Module")),  # atoms are no function: a plain Module
 }
 
@@ -32,12 +33,18 @@ def sections() -> dict[str, dict[str, str]]:
 
 
 def exported(folder: Path, bases: tuple[str, ...]) -> dict[str, str]:
-    """Return the concrete classes with one of `bases` that a package exports, and their docstrings' first lines."""
-    wanted = _export_list(folder / "__init__.py")
+    """Return the concrete classes with one of `bases` that a package exports, and their docstrings' first lines.
+
+    Of a single file, all of them.
+    """
+    whole = folder.is_file()
+    wanted = [] if whole else _export_list(folder / "__init__.py")
     found = {}
-    for path in sorted(folder.glob("*.py")):
+    for path in [folder] if whole else sorted(folder.rglob("*.py")):
         for node in ast.parse(path.read_bytes()).body:
-            if not isinstance(node, ast.ClassDef) or node.name not in wanted or node.name.startswith("Abstract"):
+            if not isinstance(node, ast.ClassDef) or node.name.startswith("Abstract"):
+                continue
+            if not whole and node.name not in wanted:
                 continue
             if any(_base_name(base) in bases for base in node.bases):
                 found[node.name] = (ast.get_docstring(node) or "(no description)").splitlines()[0]

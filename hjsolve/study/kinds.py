@@ -12,6 +12,7 @@ Offer = tuple[str, tuple[str, ...]]
 """A module, and the base classes there whose final classes are meant."""
 HAMILTONIANS: Offer = ("hjsolve.problem.hamiltonians", ("AbstractHamiltonian",))
 INITIALS: Offer = ("hjsolve.problem.initials", ("AbstractInitial", "Atoms"))
+BOUNDARIES: Offer = ("hjsolve.problem.boundaries", ("AbstractBoundary",))
 PARTS: dict[str, Offer] = {
     "derivative": ("hjsolve.methods.grid.derivatives", ("AbstractDerivative",)),
     "flux": ("hjsolve.methods.grid.fluxes", ("AbstractFlux",)),

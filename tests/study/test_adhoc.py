@@ -67,6 +67,37 @@ def test_the_grid_and_the_particles_agree_on_a_torus(folder: Path) -> None:
     np.testing.assert_allclose(found[1], found[0][:, :100], atol=2e-5)  # twice what 100 cells leave
 
 
+STOPPING = """\
+problem:
+  hamiltonian: {kind: Eikonal}
+  viscosity: 0
+  initial: {kind: Quadratic, A: 1.0}
+  domain: {lower: [-1.0], upper: [1.0], boundary: [[{kind: Dirichlet, value: -0.5}, StateConstraint]]}
+  horizon: 0.5
+method: {kind: FiniteDifference, cells: 40}
+times: [0.5]
+"""
+
+
+def test_faces_and_obstacles(folder: Path) -> None:
+    """What the left face holds comes in at speed 1; the rest is the least of the data within 1/2."""
+    found = []
+    lowered = STOPPING.replace("0.5\nm", "0.5\n  ceiling: {kind: Quadratic, A: 0.0}\nm")
+    for text, out in ((STOPPING, "free"), (lowered, "under")):
+        code, output = call(text, "--out", out)
+        assert code == 0, output
+        with np.load(f"{out}/bowl.npz") as stored:
+            found.append(stored["u"][0])
+    x = np.linspace(-1, 1, 41)
+    free = np.where(x < -0.5, -0.5, np.maximum(np.abs(x) - 0.5, 0) ** 2 / 2)
+    away = np.abs(x + 0.5) > 0.16  # three cells on either side of a jump
+    np.testing.assert_allclose(found[0][away], free[away], rtol=0, atol=0.02)
+    np.testing.assert_allclose(found[1][away], np.minimum(free, 0.0)[away], rtol=0, atol=0.02)
+    code, output = call(STOPPING.replace("StateConstraint", "StateConstrain"), "--out", "no")
+    assert code == 2 and "`problem.domain.boundary.0.kind` must be one of" in output, output
+    assert "Did you mean `StateConstraint`" in output
+
+
 def test_two_dimensions_to_netcdf(folder: Path) -> None:
     text = FILE.replace("[-1.0]", "[-1.0, -0.5]").replace("[1]", "[1, 0.5]").replace("HopfCole", "HopfCole, nodes: 100")
     text = text.replace("output: {", "output: {format: nc, ")

@@ -1,10 +1,13 @@
 """Experiments are found in a folder, described without an import, and refused by name."""
 
+import inspect
 import sys
 from pathlib import Path
 
 import pytest
 
+import hjsolve as hj
+from hjsolve.problem.hamiltonians import AbstractHamiltonian as H
 from hjsolve.study import catalogue, registry
 from hjsolve.study.errors import ConfigError
 
@@ -56,10 +59,22 @@ def test_a_file_without_an_experiment_is_refused(toy: Path) -> None:
         registry.configure("mine.yaml", [])
 
 
+def is_final(kind: type, base: type) -> bool:
+    return isinstance(kind, type) and issubclass(kind, base) and not inspect.isabstract(kind)
+
+
 def test_the_catalogue_reads_the_real_package() -> None:
     sections = catalogue.sections()
     assert {"Quadratic", "Eikonal", "Power"} <= set(sections["Hamiltonians"])
     assert "Constant" in sections["Viscosities"] and "Atoms" in sections["Initial data"]
     assert "particle.HopfCole" in sections["Methods"]
+    bases = hj.methods.base.AbstractMethod
+    for family in ("grid", "particle", "network"):
+        module = getattr(hj.methods, family)
+        classes = [name for name in module.__all__ if is_final(getattr(module, name), bases)]
+        assert {f"{family}.{name}" for name in classes} <= set(sections["Methods"])
+    classes = {name for name in hj.hamiltonians.__all__ if is_final(getattr(hj.hamiltonians, name), H)}
+    assert classes == set(sections["Hamiltonians"])
+    assert {"Dirichlet", "AwayFromZero"} <= set(sections["Boundary conditions"])
     assert not any(name.startswith("Abstract") for entries in sections.values() for name in entries)
     assert all(line and line != "(no description)" for entries in sections.values() for line in entries.values())
