@@ -38,14 +38,19 @@ def cached(ts: tuple[float, ...], plain: bool, half: float) -> hj.Solution:
     return hj.solve((BOWL if plain else NOISY).problem(hj.Box([-half], [half]), T), FD(100), ts)
 
 
+@eqx.filter_jit
+def on_all(exact: hj.exact.Quadratic, t: jax.Array, x: jax.Array) -> jax.Array:
+    return jax.vmap(lambda x: exact(t, x))(x)
+
+
 def total(exact: hj.exact.Quadratic, path: Trajectory) -> np.ndarray:
     """What the paths cost: ∫ ℓ ds + g where they end."""
-    return np.asarray(path.cost[:, -1] + jax.vmap(lambda x: exact(0.0, x))(path.x[:, -1]))
+    return np.asarray(path.cost)[:, -1] + np.asarray(on_all(exact, jnp.zeros(()), path.x[:, -1]))
 
 
 def test_the_gap_falls_with_the_distance_of_saved_times() -> None:
     """Lines to the minimiser; their cost is never below u, and above it by the square of the error of ∇u."""
-    value = np.asarray(jax.vmap(lambda x: BOWL(T, x))(STARTS))
+    value = np.asarray(on_all(BOWL, jnp.asarray(T), jnp.asarray(STARTS)))
     off, gaps = [], []
     for saved in (5, 10, 20):
         path = bowl(saved).trajectory(STARTS)
@@ -220,7 +225,7 @@ def test_gradients() -> None:
         path = run(problem, lambda p, t, x: signs * 2 * x / (1 + 4 * C * t), x, 20, walls=True)
         return path.x[0, -1, 0] + path.end[1]
 
-    by_c, by_x = jax.grad(measured, argnums=(0, 1))(jnp.asarray(C), jnp.array([[0.3], [0.9]]))
+    by_c, by_x = jax.jit(jax.grad(measured, argnums=(0, 1)))(jnp.asarray(C), jnp.array([[0.3], [0.9]]))
     # dx/ds = ∓4cx/(1 + 4Ct): x falls as (1 + 4Ct)^(c/C), or rises as its inverse, from 0.9 to 1
     t = ((1 + 4 * C * T) * 0.9 - 1) / (4 * C)
     rate = 4 * C / (1 + 4 * C * t)
@@ -237,7 +242,7 @@ def test_the_gradient_of_noisy_paths_is_that_of_the_paths() -> None:
         x = jnp.zeros((3, 1))
         return run(problem, lambda _, t, x: 2 * x, x, 8, key=jax.random.key(0)).x[0, -1, 0]
 
-    value, slope = jax.value_and_grad(spread)(jnp.asarray(0.1))
+    value, slope = jax.jit(jax.value_and_grad(spread))(jnp.asarray(0.1))
     np.testing.assert_allclose(slope, value / 0.2, rtol=1e-12)
 
 

@@ -34,6 +34,22 @@ def dense(x, y, b, kappa, values, form="distance"):
     return lse, weights @ values, -jnp.sum(weights * (s - lse[:, None]), axis=1)
 
 
+dense_table = jax.jit(dense, static_argnames="form")
+swept = jax.jit(log_sum_exp)
+
+
+@jax.jit
+def lowest(x, y, g, kappa):
+    """The lowest energies, their atoms, and the gradient of the sum of energies in the queries."""
+
+    def total(x):
+        value, atom = lowest_energy(x, y, g, kappa)
+        return value.sum(), (value, atom)
+
+    (_, found), gradient = jax.value_and_grad(total, has_aux=True)(x)
+    return *found, gradient
+
+
 def blocked(x, y, b, kappa, values, form="distance", entropy=True):
     return gibbs(x, y, b, kappa, values, plan=SMALL, form=form, entropy=entropy)
 
@@ -44,7 +60,7 @@ def blocked(x, y, b, kappa, values, form="distance", entropy=True):
 )
 def test_forward_equals_scipy(d: int, m: int, n: int) -> None:
     x, y, b = cloud(m, n, d)
-    computed = np.asarray(jax.jit(log_sum_exp)(x, y, b, 0.7))
+    computed = np.asarray(swept(x, y, b, 0.7))
     # round-off of scores of size ~κ|x−y|² <= 0.7·2·40·3: a few tens of ulp of 150
     np.testing.assert_allclose(computed, logsumexp(dense_scores(x, y, b, 0.7), axis=1), rtol=0, atol=2e-13)
 
@@ -58,7 +74,7 @@ def test_unrolled_and_whole_blocks_equal_the_table(d: int, form: str, platform: 
     values = np.random.default_rng(1).normal(size=(45, 3))
     plan = SMALL._replace(platform=platform)
     found = jax.jit(lambda *a: gibbs(*a, plan=plan, form=form, entropy=True))(x, y, b, np.asarray(0.4), values)
-    for f, e in zip(found, dense(x, y, b, 0.4, values, form), strict=True):
+    for f, e in zip(found, dense_table(x, y, b, 0.4, values, form), strict=True):
         np.testing.assert_allclose(f, e, rtol=0, atol=1e-13)  # scores <= 50, averages of numbers <= 4
 
 
@@ -201,8 +217,8 @@ def test_float32_error_is_a_few_ulp_of_value_and_energy(d: int, offset: float) -
     energies = -dense_scores(x64, y64, -g64, 1 / (4 * t))
     u64 = -epsilon * logsumexp(-energies / epsilon, axis=1)
     with jax.enable_x64(False):
-        b, kappa = jnp.float32(-1 / epsilon) * g, jnp.float32(1 / (4 * t * epsilon))
-        u32 = -epsilon * np.asarray(log_sum_exp(x, y, b, kappa)).astype(np.float64)
+        b, kappa = np.float32(-1 / epsilon) * g, np.float32(1 / (4 * t * epsilon))
+        u32 = -epsilon * np.asarray(swept(x, y, b, kappa)).astype(np.float64)
     scale = np.abs(u64) + np.abs(energies).max()
     # centred or differenced, so the offset does not enter; d additions and the expansion's 2|x||y| cost a few ulp each
     assert (np.abs(u32 - u64) <= 8 * np.finfo(np.float32).eps * scale).all()
@@ -211,11 +227,10 @@ def test_float32_error_is_a_few_ulp_of_value_and_energy(d: int, offset: float) -
 @pytest.mark.parametrize("d", [2, 9])
 def test_lowest_energy_equals_numpy_with_its_gradients(d: int) -> None:
     x, y, g = cloud(300, 1030, d)
-    value, atom = lowest_energy(x, y, g, 0.25)
+    value, atom, gradient = lowest(x, y, g, 0.25)
     energies = -dense_scores(x, y, -g, 0.25)
     np.testing.assert_allclose(value, energies.min(1), rtol=0, atol=1e-13)
     np.testing.assert_array_equal(atom, y[energies.argmin(1)])
-    gradient = jax.grad(lambda z: lowest_energy(z, y, g, 0.25)[0].sum())(x)
     np.testing.assert_allclose(gradient, 0.5 * (x - y[energies.argmin(1)]), rtol=0, atol=1e-13)
 
 
@@ -224,16 +239,16 @@ def test_lowest_energy_is_exact_far_from_the_origin_in_float32() -> None:
     x, y = x + np.float32(1000), y + np.float32(1000)
     energies = -dense_scores(*(a.astype(np.float64) for a in (x, y, -g)), 0.25)
     with jax.enable_x64(False):
-        value = np.asarray(lowest_energy(x, y, g, 0.25)[0])
+        value = np.asarray(lowest(x, y, g, 0.25)[0])
     assert np.abs(value - energies.min(1)).max() <= 16 * np.finfo(np.float32).eps * np.abs(energies).max()
 
 
 def test_nan_in_a_query_stays_in_its_row_and_nan_in_an_atom_reaches_all() -> None:
     x, y, b = cloud(5, 40, 2)
     x[3, 1] = np.nan
-    np.testing.assert_array_equal(np.isnan(log_sum_exp(x, y, b, 0.6)), np.arange(5) == 3)
+    np.testing.assert_array_equal(np.isnan(swept(x, y, b, 0.6)), np.arange(5) == 3)
     b[7] = np.nan
-    assert np.isnan(log_sum_exp(x, y, b, 0.6)).all()
+    assert np.isnan(swept(x, y, b, 0.6)).all()
 
 
 def test_no_table_of_scores_is_ever_made() -> None:
@@ -298,8 +313,8 @@ def test_large_reductions_are_not_miscompiled(dtype: type) -> None:
     x, y, b = rng.normal(size=(600, d)), rng.normal(size=(n, d)), rng.normal(size=n)
     x, y, b = (a.astype(dtype) for a in (x, y, b))
     with jax.enable_x64(dtype is np.float64):
-        many_atoms = np.asarray(jax.jit(log_sum_exp)(x, y, b, dtype(2.0)))
-        many_queries = np.asarray(jax.jit(log_sum_exp)(y, x, b[:600], dtype(2.0)))
+        many_atoms = np.asarray(swept(x, y, b, dtype(2.0)))
+        many_queries = np.asarray(swept(y, x, b[:600], dtype(2.0)))
     rows = np.arange(0, 600, 60)
     scores = functools.partial(dense_scores, kappa=2.0)
     x, y, b = (a.astype(np.float64) for a in (x, y, b))

@@ -32,19 +32,22 @@ def rough(x):
     return lines + 0.1 * jnp.sin(3 * y) + jnp.where(y > 0.83, 2 * (y - 0.83) ** 2, 0.0)
 
 
-def blend(shares, planes, x):
-    return shares @ jnp.stack([shifted(0.3172, x), rough(x), jnp.cos(2000 * x[0]), planes(x)])
+def blend(shares, frequency, planes, x):
+    return shares @ jnp.stack([shifted(0.3172, x), rough(x), jnp.cos(frequency * x[0]), planes(x)])
 
 
 def planes(epsilon: float, c: float) -> hj.exact.MultiShock:
     return hj.exact.MultiShock([[-2.0], [-0.5], [0.1], [1.0], [2.5]], [0.0, 0.3, 0.2, 0.3, -0.4], epsilon, c)
 
 
-def blended(which: int, epsilon: float, c: float = 1.0, times=TIMES, places=X) -> hj.Solution:
+def blended(shares, epsilon: float, c: float = 1.0, times=TIMES, places=X, frequency: float = 2000.0) -> hj.Solution:
     """From a kink, rough data, fast waves or a minimum of planes: data of one type, compiled once."""
     smooth = planes(epsilon or 1.0, c).problem(BOX, 3.0).initial
-    initial = hj.initials.Custom(eqx.Partial(blend, np.eye(4)[which], smooth))
-    return hj.solve(problem(initial, epsilon, c), HopfCole(), times, points=places)
+    initial = hj.initials.Custom(eqx.Partial(blend, shares, np.asarray(frequency), smooth))
+    return hj.solve(problem(initial, epsilon, c), HopfCole(), times, points=np.resize(places, (20, 1)))
+
+
+KINK, ROUGH, WAVES, PLANES = np.eye(4)
 
 
 @eqx.filter_jit
@@ -56,12 +59,15 @@ def on_all(exact, times, x):
 @pytest.mark.parametrize("epsilon", [1.0, 0.1, 1e-2, 1e-3, 1e-5, 1e-8, 0.0])
 def test_a_kink_off_the_nodes_uniformly_in_viscosity(epsilon: float, c: float) -> None:
     exact, a = hj.exact.AbsoluteValue(epsilon, c), 0.3172
-    solution = blended(0, epsilon, c)
+    solution = blended(KINK, epsilon, c)
     u, slope = on_all(exact, jnp.asarray(TIMES), jnp.asarray(X - a))
     # the kink is found to 1e-13: nothing, until ε ~ 1e-8 makes the integrand as narrow as 1e-8 there
     np.testing.assert_allclose(solution.u, u, rtol=1e-10, atol=1e-11)
     np.testing.assert_allclose(solution.gradient, slope, rtol=0, atol=1e-7 if epsilon < 1e-6 else 1e-9)
     assert solution.result == hj.RESULTS.successful
+
+
+rough_all = jax.jit(jax.vmap(rough))
 
 
 def rough_mp(y):
@@ -75,7 +81,7 @@ KINKS = [-1.917 / 2.7, 0.5372396 / 1.7, 0.83]
 @pytest.mark.parametrize("epsilon", [1.0, 1e-1, 1e-2, 1e-3])
 def test_jumps_in_slope_and_curvature_against_mpmath(epsilon: float) -> None:
     c, places = 0.7, [-0.9, 0.1, 0.6, 1.4]
-    solution = blended(1, epsilon, c, [0.05, 1.0, 3.0], np.resize(places, 20)[:, None])
+    solution = blended(ROUGH, epsilon, c, [0.05, 1.0, 3.0], places)
     for k, t in enumerate((0.05, 1.0)):
         for j, x in enumerate(places):
             # rtol in u; the reference is good to its 1e-12
@@ -87,7 +93,7 @@ def test_jumps_in_slope_and_curvature_against_mpmath(epsilon: float) -> None:
 def by_mpmath(t, x, epsilon, c) -> tuple[float, float]:
     """−(ε/c) log of the integral and its slope, by Gauss-Legendre in mpmath between kinks and steps of a width."""
     samples = x + np.arange(-4000, 4001) / 500
-    values = np.asarray(jax.vmap(rough)(samples[:, None])) + (x - samples) ** 2 / (4 * c * t)
+    values = np.asarray(rough_all(samples[:, None])) + (x - samples) ** 2 / (4 * c * t)
     low = float(values.min())
     inside = [mpmath.mpf(y) for y in samples[values < low + 45 * epsilon / c][[0, -1]]]
     with mpmath.workdps(20):
@@ -120,7 +126,7 @@ def test_piecewise_linear_data_two_ways(epsilon: float) -> None:
 
 @pytest.mark.parametrize("epsilon", [1.0, 1e-2, 1e-4, 1e-7])
 def test_smooth_minima_of_planes(epsilon: float) -> None:
-    solution = blended(3, epsilon, 0.6)
+    solution = blended(PLANES, epsilon, 0.6)
     u = on_all(planes(epsilon, 0.6), jnp.asarray(TIMES), jnp.asarray(X))[0]
     np.testing.assert_allclose(solution.u, u, rtol=1e-12, atol=1e-13)  # round-off of energies up to 20
 
@@ -159,28 +165,30 @@ def test_float32() -> None:
 
 def test_what_is_too_fine_is_flagged() -> None:
     with pytest.warns(hj.HJWarning, match="too coarse"):
-        solution = blended(2, 0.1)
+        solution = blended(WAVES, 0.1)
     assert solution.stats["unresolved"][-1] > 1e-4
 
 
 def test_kinks_are_found() -> None:
-    g = lambda y: jnp.abs(y - 0.3172) + jnp.maximum(y, 0.0) ** 2 + jnp.sin(3 * y) + jnp.where(y > 1.234, 1e-3, 0.0)
-    place, real = find_kinks(g, jnp.asarray(-2.0), jnp.asarray(2.0), 16)
+    @jax.jit
+    def find(rough, smooth):
+        steps = lambda y: jnp.abs(y - 0.3172) + jnp.maximum(y, 0.0) ** 2 + jnp.where(y > 1.234, 1e-3, 0.0)
+        g = lambda y: rough * steps(y) + jnp.sin(3 * y) + smooth * y**3
+        return find_kinks(g, jnp.asarray(-2.0), jnp.asarray(2.0), 16)
+
+    place, real = find(1.0, 0.0)
     found = np.sort(np.asarray(place)[np.asarray(real)])
     assert len(found) == 3
     # a curvature jump is seen down to the cube root of round-off, a slope jump nearly to round-off
     np.testing.assert_allclose(found, [0.0, 0.3172, 1.234], rtol=0, atol=1e-5)
     np.testing.assert_allclose(found[1:], [0.3172, 1.234], rtol=0, atol=1e-12)
-    smooth = find_kinks(lambda y: jnp.sin(3 * y) + y**3, jnp.asarray(-2.0), jnp.asarray(2.0), 16)[1]
-    assert not np.asarray(smooth).any()
+    assert not np.asarray(find(0.0, 1.0)[1]).any()
 
 
 def test_more_waves_than_panels_may_be_bisected() -> None:
     """Every one of the shared panels holds waves: they are summed as they are, not dropped."""
     x, t = np.array([[-1.9], [0.0123], [1.3]]), 0.5
-    waves = hj.initials.Cosine(0.3, 40.0)
-    p = hj.Problem(hj.hamiltonians.Quadratic(), 1.0, waves, hj.Box([-2.0], [2.0]), t)
     y = np.linspace(-14, 14, 40001)
     weights = np.exp(-0.3 * np.cos(40 * y) - (x - y) ** 2 / (4 * t)) * (y[1] - y[0]) / np.sqrt(4 * np.pi * t)
-    u = hj.solve(p, hj.methods.particle.HopfCole(), [t], points=x).u[0]
+    u = blended(0.3 * WAVES, 1.0, times=[0.1, 0.3, t], places=x, frequency=40.0).u[2, :3]
     np.testing.assert_allclose(u, -np.log(weights.sum(1)), rtol=0, atol=1e-12)
