@@ -1,7 +1,9 @@
 """Where a run went wrong: which step, which time, which place, and whose number it was."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ import numpy as np
 from .methods.base import AbstractEvolution, State
 from .problem import Problem
 from .problem.initials import Atoms
-from .problem.obstacles import height
+from .problem.obstacles import Obstacle, height
 from .typing import Array, Points, Scalar
 
 Fault = tuple[str, int]
@@ -32,29 +34,63 @@ def whereabouts(problem: Problem, method: AbstractEvolution, state: State, stats
 def _faults(
     problem: Problem, method: AbstractEvolution, state: State, times: tuple[Scalar, Scalar], x: Points
 ) -> Iterator[Fault]:
-    if not isinstance(problem.initial, Atoms):
-        yield from _not_finite("`initial` is", jax.vmap(problem.initial)(x))
-    for name, obstacle in (("ceiling", problem.ceiling), ("floor", problem.floor)):
-        if obstacle is not None:
-            for t in times:
-                yield from _not_finite(f"`{name}` is", height(obstacle, t, x.T))
-    found = method.evaluate(problem, times[0], state, None)
-    yield from _not_finite("u is", found.u)
-    columns, p = x.T, found.gradient.T
-    slope = np.linalg.norm(np.asarray(found.gradient), axis=1)
-    hamiltonian = problem.hamiltonian
-    for t in times:
-        for wrong, place in _not_finite("`hamiltonian` is", hamiltonian(t, columns, p)):
-            yield f"{wrong} for |∇u| = {slope[place]:.4g}", place
-        yield from _not_finite("the Hamiltonian's `speed_bound` is", hamiltonian.speed_bound(t, columns, p, p))
-        yield from _not_finite("`viscosity` is", problem.viscosity.bound(t, columns))
+    numbers, gradient = _numbers(problem, method, state, times, x)
+    slope = np.linalg.norm(np.asarray(gradient), axis=1)
+    for subject, values in zip(Numbers._fields, numbers, strict=True):
+        for wrong, place in () if values is None else _not_finite(_SUBJECTS[subject], values):
+            yield wrong + (f" for |∇u| = {slope[place]:.4g}" if subject == "hamiltonian" else ""), place
     steepest = int(np.nanargmax(np.where(np.isfinite(slope), slope, -1.0)))
     yield f"the solution is steepest, |∇u| = {slope[steepest]:.4g},", steepest
 
 
+class Numbers(NamedTuple):
+    """What may be wrong, in the order in which it is to blame: `[..., m]`, the times first."""
+
+    initial: Array | None
+    ceiling: Array | None
+    floor: Array | None
+    u: Array
+    hamiltonian: Array
+    speed_bound: Array
+    viscosity: Array
+
+
+_SUBJECTS = {name: f"`{name}` is" for name in Numbers._fields} | {
+    "u": "u is",
+    "speed_bound": "the Hamiltonian's `speed_bound` is",
+}
+
+
+@eqx.filter_jit
+def _numbers(
+    problem: Problem, method: AbstractEvolution, state: State, times: tuple[Scalar, Scalar], x: Points
+) -> tuple[Numbers, Array]:
+    """All of them, and ∇u `[m, d]`, in one program."""
+    columns = x.T
+    found = method.evaluate(problem, times[0], state, None)
+    p = found.gradient.T
+
+    def at_times(function: Callable[[Scalar], Array]) -> Array:
+        return jnp.stack([function(t) for t in times])
+
+    def of(obstacle: Obstacle | None) -> Array | None:
+        return None if obstacle is None else at_times(lambda t: height(obstacle, t, columns))
+
+    numbers = Numbers(
+        None if isinstance(problem.initial, Atoms) else jax.vmap(problem.initial)(x),
+        of(problem.ceiling),
+        of(problem.floor),
+        found.u,
+        at_times(lambda t: problem.hamiltonian(t, columns, p)),
+        at_times(lambda t: problem.hamiltonian.speed_bound(t, columns, p, p)),
+        at_times(lambda t: problem.viscosity.bound(t, columns)),
+    )
+    return numbers, found.gradient
+
+
 def _not_finite(subject: str, values: Array) -> Iterator[Fault]:
     """The first place `[m]` where an entry of values `[..., m]` is NaN or infinite."""
-    flat = np.atleast_2d(np.asarray(values))
+    flat = np.asarray(values).reshape(-1, np.shape(values)[-1])
     bad = ~np.isfinite(flat).all(axis=0)
     if bad.any():
         place = int(np.argmax(bad))

@@ -98,9 +98,14 @@ class DeepBSDE(AbstractRepresentation):
         require(self.start.shape[0] == d, f"`start` must have {d} components; got {self.start.shape[0]}.")
         if self.weights is not None:
             return self
+        return self._begun(problem, key)
+
+    @eqx.filter_jit  # dozens of small programs take longer to compile
+    def _begun(self, problem: Problem, key: PRNGKeyArray) -> "DeepBSDE":
+        d = problem.dimension
         path_key, network_key = jax.random.split(key)
         places = jnp.broadcast_to(jnp.asarray(self.start), (_PILOT, d))
-        paths = eqx.filter_jit(forward_paths)(problem, places, self.steps, path_key)
+        paths = forward_paths(problem, places, self.steps, path_key)
         moved = jnp.sqrt(jnp.mean((paths.places[1:-1] - self.start) ** 2, axis=(1, 2)))
         scales = _Scales(
             jnp.mean(paths.data),

@@ -69,6 +69,10 @@ class ForwardBackward(AbstractRepresentation):
         check_forward(problem, type(self).__name__)
         if self.network is not None:
             return self
+        return self._begun(problem, key)
+
+    @eqx.filter_jit  # dozens of small programs take longer to compile
+    def _begun(self, problem: Problem, key: PRNGKeyArray) -> "ForwardBackward":
         domain = problem.domain
         network_key, path_key = jax.random.split(key)
         data = self._paths(problem, _PILOT, path_key).data
