@@ -60,9 +60,9 @@ def check_obstacles(problem: Problem, method: AbstractMethod) -> None:
         )
 
 
-def check_viscosity(problem: Problem, method: AbstractMethod) -> None:
+def check_viscosity(problem: Problem | StationaryProblem, method: AbstractMethod) -> None:
     """Refuse a varying viscosity that is negative at a node (or a place of the domain), at first or in the end."""
-    if not isinstance(problem.viscosity, Varying):
+    if not isinstance(problem, Problem) or not isinstance(problem.viscosity, Varying):
         return
     x = method.nodes(problem) if isinstance(method, AbstractEvolution) else _spread(problem)
     for t in (jnp.zeros_like(jnp.asarray(problem.horizon)), jnp.asarray(problem.horizon)):

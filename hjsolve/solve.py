@@ -87,10 +87,10 @@ def solve(
     if isinstance(problem, Problem):
         check_start(times, problem, method)
         check_obstacles(problem, method)
-        check_viscosity(problem, method)
-    check_periodic_hamiltonian(posed)
     dtype = jnp.result_type(float)
     problem, method, times, points_given = cast((problem, method, times, points_given), dtype)
+    check_viscosity(problem, method)
+    check_periodic_hamiltonian(problem)
     key = jax.random.key(0) if key is None else key
     options = (max_steps or _MAX_STEPS, checkpoints, progress)
 

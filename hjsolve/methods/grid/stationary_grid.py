@@ -1,5 +1,7 @@
 """What stationary grid methods share: nodes that the target and the faces fix, and what lies beyond the faces."""
 
+from typing import TypeVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,8 @@ from ...typing import Array, Point, Scalar, Values, Vectors
 from .derivatives import AbstractDerivative
 from .local_updates import unreached
 from .mesh import Mesh
+
+_Tree = TypeVar("_Tree")
 
 _NEWTON_STEPS = 12
 """For the normal slope at the target: from 1, Newton halves the distance to a far root and then squares it."""
@@ -90,14 +94,17 @@ def check_target(problem: StationaryProblem, mesh: Mesh) -> None:
     """Refuse a target without a node."""
     if problem.target is None:
         return
-    target, mesh = jax.tree.map(
-        lambda a: jnp.asarray(a, float) if eqx.is_inexact_array(a) else a, (problem.target, mesh)
-    )
+    target, mesh = in_this_precision((problem.target, mesh))
     require(
         concrete(_holds_a_node(target, mesh)),
         "`target` holds no node of the grid. Widen it (distance − Δx for a point), raise `cells`, or move the box so "
         "that a node lies in it.",
     )
+
+
+def in_this_precision(tree: _Tree) -> _Tree:
+    """The tree with its numbers in JAX's current default precision, in which `solve` will have them."""
+    return jax.tree.map(lambda a: jnp.asarray(a, float) if eqx.is_inexact_array(a) else a, tree)
 
 
 @eqx.filter_jit

@@ -23,6 +23,7 @@ from .stationary_grid import (
     Closed,
     Outflow,
     check_target,
+    in_this_precision,
     upwind_gradient,
     with_faces,
 )
@@ -154,12 +155,13 @@ def _check_source(problem: StationaryProblem, mesh: Mesh) -> None:
     """Refuse f < H(x, 0) somewhere with λ = 0 and an H that is least at p = 0: no slope solves H = f there."""
     if conic_degree(problem.hamiltonian) is None or problem.target is None:
         return
+    problem, mesh = in_this_precision((problem, mesh))
     x = mesh.coordinates
     t = jnp.zeros((), x.dtype)
     room = problem.right_side(mesh.points) - problem.hamiltonian(t, x, jnp.zeros_like(x)).reshape(-1)
     least, discount = concrete(jnp.min(room)), concrete(problem.discount)
     require(
-        None if least is None or discount is None else discount > 0 or least >= 0,
+        None if least is None or discount is None else discount > 0 or not least < 0,  # NaN is told later
         f"`source` must be >= H(x, 0) where `discount` is 0; it is below by {0.0 if least is None else -least:.4g}. No "
         "slope solves H(x, ∇u) = f there.",
     )

@@ -1,5 +1,6 @@
 """The Hopf-Lax formula: the viscosity solution for convex H(p) without viscosity, one minimisation per point."""
 
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import equinox as eqx
@@ -27,7 +28,7 @@ _REACH_SAMPLES = 256
 _LANES = 64
 """Searches that run at once: more points at a time mean fewer starts at a time."""
 _LOOKS = 12
-"""Most rounds of searches from lines through the best end."""
+"""Most searches from a line through the best end along each axis."""
 
 _T = TypeVar("_T")
 
@@ -182,11 +183,17 @@ class HopfLax(AbstractRepresentation):
     def _search(
         self, control: Control, data: Function, t: Scalar, xs: Points, fractions: Array, scales: Array
     ) -> _Found:
-        """The lowest minimum of several searches for every x, best start first; those not needed are left out."""
+        """The lowest minimum of several searches for every x, best start first; those not needed are left out.
+
+        Then from minima on the lines through the best end, one axis after the other as long as any ends lower. One
+        loop for both: the search is most of the program.
+        """
         screened = jax.vmap(lambda x: screen(control, data, objective_at(control, data, t, x), x, fractions, scales))(
             xs
         )
-        m, together = len(xs), min(self.starts, max(1, _LANES // len(xs)))
+        m = len(xs)
+        lines = control.size if 1 < control.size <= MOST_CONTROLS and self.starts > 1 else 0
+        together = min(self.starts, max(1, _LANES // m))
         groups = -(-self.starts // together)
         begins = jnp.pad(screened.begins, ((0, 0), (0, groups * together - self.starts), (0, 0)), mode="edge")
         tolerance = self._tolerance(xs)
@@ -196,54 +203,46 @@ class HopfLax(AbstractRepresentation):
             value = objective_at(control, data, t, x)(end.z)[0]
             return closed & looks_convex(screened, end.z, value, end.gradient)
 
-        def more(carry: tuple[Array, Minimum, Array, Array]) -> Array:
-            group, _, _, done = carry
-            return (group < groups) & ~jnp.all(done)
+        def from_lines(count: Array, x: Point, end: Minimum) -> Array:
+            axes = ((count - groups) * together + jnp.arange(together)) % lines
+            return across(control, objective_at(control, data, t, x), end.z, scales[1], axes)
 
-        def search(carry: tuple[Array, Minimum, Array, Array]) -> tuple[Array, Minimum, Array, Array]:
-            group, best, values, done = carry
-            some = jax.lax.dynamic_slice_in_dim(begins, group * together, together, axis=1)
+        def more(carry: tuple[Array, Minimum, Array, Array, Array]) -> Array:
+            count, _, _, done, quiet = carry
+            looking = (count >= groups) & (quiet * together < lines) & ((count - groups) * together < _LOOKS * lines)
+            return (count < groups) & ~jnp.all(done) | looking
+
+        def search(
+            carry: tuple[Array, Minimum, Array, Array, Array],
+        ) -> tuple[Array, Minimum, Array, Array, Array]:
+            count, best, values, done, quiet = carry
+            first = jnp.minimum(count, groups) * together
+            some = jax.lax.dynamic_slice_in_dim(begins, first, together, axis=1)
+            if lines:
+                some = jax.lax.cond(
+                    count < groups, lambda: some, lambda: jax.vmap(partial(from_lines, count))(xs, best)
+                )
             ends, found = jax.vmap(lambda x, a: self._run(control, data, t, x, a))(xs, some)
-            values = jax.lax.dynamic_update_slice_in_dim(values, found, group * together, axis=1)
+            values = jax.lax.dynamic_update_slice_in_dim(values, found, first, axis=1)
+            lower = ends.value < best.value - jnp.sqrt(jnp.finfo(xs.dtype).eps) * jnp.abs(best.value)
             best = _where(ends.value < best.value, ends, best)
             if control.size > MOST_CONTROLS:  # in few dimensions the others cost little
                 done = jax.vmap(suffices)(xs, screened, best)
-            return group + 1, best, values, done
+            return count + 1, best, values, done, jnp.where((count < groups) | jnp.any(lower), 0, quiet + 1)
 
         nowhere, infinity = jnp.zeros((m, control.size), xs.dtype), jnp.full(m, jnp.inf, xs.dtype)
         nothing = Minimum(nowhere, infinity, nowhere, infinity, jnp.zeros(m, int))
-        values = jnp.full((m, groups * together), jnp.inf, xs.dtype)
-        start = jnp.zeros((), int), nothing, values, jnp.zeros(m, bool)
-        searched, best, values, _ = jax.lax.while_loop(more, search, start)
-        if 1 < control.size <= MOST_CONTROLS and self.starts > 1:
-            best = self._looked_across(control, data, t, xs, best, scales[1])
+        values = jnp.full((m, (groups + 1) * together), jnp.inf, xs.dtype)  # with room for what lines give
+        start = jnp.zeros((), int), nothing, values, jnp.zeros(m, bool), jnp.zeros((), int)
+        count, best, values, _, _ = jax.lax.while_loop(more, search, start)
+        searched = jnp.minimum(count, groups) * together
         u = t * best.value
-        same = t * values <= (u + jnp.sqrt(tolerance) * (1 + jnp.abs(u)))[:, None]
-        agreement = jnp.sum(same, axis=1).astype(u.dtype) / (searched * together)
+        close = (u + jnp.sqrt(tolerance) * (1 + jnp.abs(u)))[:, None]
+        same = t * values[:, : groups * together] <= close
+        agreement = jnp.sum(same, axis=1).astype(u.dtype) / searched
         v = jax.vmap(control.steer)(best.z)
         p = jax.vmap(lambda x, v: data(x - t * v)[1])(xs, v)
         return _Found(best.z, v, u, p, t * best.gap, agreement, best.iterations)
-
-    def _looked_across(
-        self, control: Control, data: Function, t: Scalar, xs: Points, best: Minimum, size: Array
-    ) -> Minimum:
-        """Searches from minima on the lines through the best end, again as long as one of them ends lower."""
-
-        def from_lines(x: Point, end: Minimum) -> Minimum:
-            begins = across(control, objective_at(control, data, t, x), end.z, size)
-            return self._run(control, data, t, x, begins)[0]
-
-        def body(carry: tuple[Minimum, Array, Array]) -> tuple[Minimum, Array, Array]:
-            best, _, count = carry
-            ends = jax.vmap(from_lines)(xs, best)
-            lower = ends.value < best.value - jnp.sqrt(jnp.finfo(xs.dtype).eps) * jnp.abs(best.value)
-            return _where(ends.value < best.value, ends, best), jnp.any(lower), count + 1
-
-        def unfinished(carry: tuple[Minimum, Array, Array]) -> Array:
-            return carry[1] & (carry[2] < _LOOKS)
-
-        found: Minimum = jax.lax.while_loop(unfinished, body, (best, jnp.asarray(True), jnp.zeros((), int)))[0]
-        return found
 
     def _run(self, control: Control, data: Function, t: Scalar, x: Point, begins: Array) -> tuple[Minimum, Array]:
         """The best of the searches from `begins` `[k, size]`, and the values of all."""

@@ -52,8 +52,8 @@ def height(control: Control, objective: Function, a: Array, step: Scalar) -> Sca
     return objective(z)[0] + cost
 
 
-def across(control: Control, objective: Function, a: Array, size: Array) -> Float[Array, "size size"]:
-    """The lowest minimum of the height, other than the middle, on each line through a along a control.
+def across(control: Control, objective: Function, a: Array, size: Array, axes: Array) -> Float[Array, "k size"]:
+    """The lowest minimum of the height, other than the middle, on the lines through a along some controls `axes` `[k]`.
 
     Places on a line lie about `size` `[size]` to either side, from 10⁻⁴ to 3·10⁵ times that in a geometric sequence.
     """
@@ -66,7 +66,7 @@ def across(control: Control, objective: Function, a: Array, size: Array) -> Floa
         heights = jax.vmap(lambda z: height(control, objective, z, step))(places)
         return places[lowest_dip(heights)]
 
-    return jax.vmap(along)(jnp.arange(len(a)))
+    return jax.vmap(along)(axes)
 
 
 class Screened(NamedTuple):
