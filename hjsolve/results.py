@@ -20,6 +20,11 @@ class RESULTS(eqx.Enumeration):
         "or take Propagator), take a Torus for periodic data, or shrink the domain or horizon. (Times just after 0 can "
         "be dropped from `ts`.)"
     )
+    cancelled: Any = (
+        "w = exp(−u/θ) spans so many orders of magnitude that rounding decides it where u is highest; `stats` says by "
+        "how much u may be off. Raise ε (or the temperature θ), compute in float64, or use Propagator, which sums in "
+        "the log domain."
+    )
     under_sampled: Any = (
         "The effective sample size fell below 50: a few samples decide u, which is then likely too high whatever its "
         "standard error says. Raise `samples`, ε or t; kinked data in many dimensions at small ε stay out of reach."

@@ -1,18 +1,16 @@
 """Network ↔ equation: reading the equation off a layer, and writing an equation as a layer."""
 
-from typing import Literal
+from typing import Literal, overload
 
 import jax.numpy as jnp
 
 from ..checks import as_array, check_range, require
-from ..methods.network import LSE
-from ..methods.particle import HopfCole, rules
+from ..methods.network import LSE, SSM
 from ..problem import Box, Problem
 from ..problem.hamiltonians import Quadratic
-from ..problem.hopf_cole import parameters, require_hopf_cole
-from ..problem.initials import Atoms
 from ..problem.viscosities import Constant
 from ..typing import ArrayLike
+from .exact_networks import lse_network, ssm_network
 
 _MARGIN = 0.25
 """The read problem's box exceeds the atoms' bounding box by this share of its longest side, on every face."""
@@ -39,22 +37,47 @@ def as_problem(network: LSE, *, time: ArrayLike | None = None) -> Problem:
     return Problem(Quadratic(1.0), Constant(network.temperature), atoms, Box(lower - margin, upper + margin), t)
 
 
-def as_network(problem: Problem, *, family: Literal["lse"] = "lse", time: ArrayLike | None = None) -> LSE:
-    """The layer with `(|x|²/(4t) − f(x))/c = u(t, x)` at `time` t (default the horizon), for H = c|p|² and ε > 0.
+@overload
+def as_network(problem: Problem, *, family: Literal["lse"] = ..., time: ArrayLike | None = ...) -> LSE: ...
 
-    Given `Atoms`, u is the unnormalised u_N and N units suffice (weights ω enter as b_j += ε log ω_j). For function
-    data the units are the nodes of the `Trapezoid` rule, with its weights and the normalisation folded into b.
+
+@overload
+def as_network(
+    problem: Problem,
+    *,
+    family: Literal["ssm"],
+    time: ArrayLike | None = ...,
+    cells: int | tuple[int, ...],
+    layers: int = ...,
+) -> SSM: ...
+
+
+def as_network(
+    problem: Problem,
+    *,
+    family: Literal["lse", "ssm"] = "lse",
+    time: ArrayLike | None = None,
+    cells: int | tuple[int, ...] | None = None,
+    layers: int = 1,
+) -> LSE | SSM:
+    """The network that solves a problem with H = c|p|² and ε > 0 without training, at `time` t (default the horizon).
+
+    `"lse"`: the layer with `(|x|²/(4t) − f(x))/c = u(t, x)`. Given `Atoms`, u is the unnormalised u_N and N units
+    suffice (weights ω enter as b_j += ε log ω_j). For function data the units are the nodes of the `Trapezoid` rule,
+    with its weights and the normalisation folded into b.
+
+    `"ssm"`: the state-space model of the modes of `cells` nodes on a torus, A_k = −ε|κ_k|² − i b·κ_k at the temperature
+    ε/c; a potential V (with `WithPotential`) is its gate, in `layers` Strang steps, and a constant drift b its
+    frequencies.
     """
-    require(family == "lse", f"`family` must be 'lse'; got {family!r}.")
+    require(family in ("lse", "ssm"), f"`family` must be 'lse' or 'ssm'; got {family!r}.")
     t = jnp.asarray(problem.horizon) if time is None else as_array("time", time)
-    check_range("time", t, above=0.0, remedy="The layer is read as a solution at a positive time.")
-    require_hopf_cole(problem, "An LSE network", "No layer solves this equation exactly.")
-    c, epsilon = parameters(problem)
-    check_range("viscosity", epsilon, above=0.0, remedy="At 0 the layer is max-plus and has no temperature.")
-    rule = rules.Trapezoid()
-    HopfCole(rule=rule).check(problem)
-    cloud = rules.given(problem.initial) if isinstance(problem.initial, Atoms) else rule.prepare(problem)
-    bias = -c * cloud.g - jnp.sum(cloud.y**2, axis=1) / (4 * t) + epsilon * cloud.log_weights
-    if not isinstance(problem.initial, Atoms):
-        bias = bias - problem.dimension * epsilon / 2 * jnp.log(4 * jnp.pi * epsilon * t)
-    return LSE(cloud.y / (2 * t), bias, epsilon, time=t)
+    check_range("time", t, above=0.0, remedy="The network is read as a solution at a positive time.")
+    if family == "lse":
+        require(
+            cells is None and layers == 1, "`cells` and `layers` belong to family='ssm'; an LSE layer takes neither."
+        )
+        return lse_network(problem, t)
+    require(cells is not None, "`cells` is needed for family='ssm': the nodes per axis.")
+    assert cells is not None
+    return ssm_network(problem, t, cells, layers)

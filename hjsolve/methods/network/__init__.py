@@ -2,5 +2,6 @@
 
 from .classifier import LSEClassifier
 from .lse import LSE
+from .ssm import SSM
 
-__all__ = ["LSE", "LSEClassifier"]
+__all__ = ["LSE", "SSM", "LSEClassifier"]
