@@ -14,7 +14,9 @@ def linear_recurrence(
     In parallel, by pairs (a, b)∘(a', b') = (aa', a'b + b'): O(log L) steps and O(L log L) work, from an associative
     scan; one after the other, L steps. Source: Blelloch 1990, CMU-CS-90-190.
     """
-    decay = jnp.broadcast_to(decay.reshape(decay.shape + (1,) * (drive.ndim - decay.ndim)), drive.shape)
+    kind = jnp.result_type(decay, drive)
+    drive = drive.astype(kind)
+    decay = jnp.broadcast_to(decay.reshape(decay.shape + (1,) * (drive.ndim - decay.ndim)), drive.shape).astype(kind)
     if parallel:
 
         def join(before: tuple[Array, Array], after: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -27,6 +29,5 @@ def linear_recurrence(
         h = pair[0] * h + pair[1]
         return h, h
 
-    start = jnp.zeros(drive.shape[1:], jnp.result_type(decay, drive))
-    marched: Array = jax.lax.scan(step, start, (decay.astype(start.dtype), drive.astype(start.dtype)))[1]
+    marched: Array = jax.lax.scan(step, jnp.zeros(drive.shape[1:], kind), (decay, drive))[1]
     return marched

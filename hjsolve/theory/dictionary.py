@@ -1,16 +1,18 @@
 """Network ↔ equation: reading the equation off a layer, and writing an equation as a layer."""
 
-from typing import Literal, overload
+from typing import Literal, TypeAlias, overload
 
 import jax.numpy as jnp
 
 from ..checks import as_array, check_range, require
-from ..methods.network import LSE, SSM
+from ..methods.network import LSE, SSM, Attention
 from ..problem import Box, Problem
 from ..problem.hamiltonians import Quadratic
 from ..problem.viscosities import Constant
 from ..typing import ArrayLike
-from .exact_networks import lse_network, ssm_network
+from .exact_networks import attention_network, lse_network, ssm_network
+
+Cells: TypeAlias = int | tuple[int, ...]
 
 _MARGIN = 0.25
 """The read problem's box exceeds the atoms' bounding box by this share of its longest side, on every face."""
@@ -43,41 +45,47 @@ def as_network(problem: Problem, *, family: Literal["lse"] = ..., time: ArrayLik
 
 @overload
 def as_network(
-    problem: Problem,
-    *,
-    family: Literal["ssm"],
-    time: ArrayLike | None = ...,
-    cells: int | tuple[int, ...],
-    layers: int = ...,
+    problem: Problem, *, family: Literal["attention"], time: ArrayLike | None = ..., cells: Cells | None = ...
+) -> Attention: ...
+
+
+@overload
+def as_network(
+    problem: Problem, *, family: Literal["ssm"], time: ArrayLike | None = ..., cells: Cells, layers: int = ...
 ) -> SSM: ...
 
 
 def as_network(
     problem: Problem,
     *,
-    family: Literal["lse", "ssm"] = "lse",
+    family: Literal["lse", "attention", "ssm"] = "lse",
     time: ArrayLike | None = None,
-    cells: int | tuple[int, ...] | None = None,
+    cells: Cells | None = None,
     layers: int = 1,
-) -> LSE | SSM:
+) -> LSE | Attention | SSM:
     """The network that solves a problem with H = c|p|² and ε > 0 without training, at `time` t (default the horizon).
 
     `"lse"`: the layer with `(|x|²/(4t) − f(x))/c = u(t, x)`. Given `Atoms`, u is the unnormalised u_N and N units
     suffice (weights ω enter as b_j += ε log ω_j). For function data the units are the nodes of the `Trapezoid` rule,
     with its weights and the normalisation folded into b.
 
+    `"attention"`: one head over tokens (y_j, g_j), the problem's `Atoms` or the data on the nodes of `cells` cells per
+    axis of a torus, repeated until the kernel is below round-off.
+
     `"ssm"`: the state-space model of the modes of `cells` nodes on a torus, A_k = −ε|κ_k|² − i b·κ_k at the temperature
     ε/c; a potential V (with `WithPotential`) is its gate, in `layers` Strang steps, and a constant drift b its
     frequencies.
     """
-    require(family in ("lse", "ssm"), f"`family` must be 'lse' or 'ssm'; got {family!r}.")
-    t = jnp.asarray(problem.horizon) if time is None else as_array("time", time)
+    families = ("lse", "attention", "ssm")
+    require(family in families, f"`family` must be one of {', '.join(map(repr, families))}; got {family!r}.")
+    t = jnp.asarray(problem.horizon) if time is None else jnp.asarray(as_array("time", time))
     check_range("time", t, above=0.0, remedy="The network is read as a solution at a positive time.")
+    require(family == "ssm" or layers == 1, f"`layers` belongs to family='ssm'; got {layers} for {family!r}.")
     if family == "lse":
-        require(
-            cells is None and layers == 1, "`cells` and `layers` belong to family='ssm'; an LSE layer takes neither."
-        )
+        require(cells is None, "`cells` belongs to the other families: an LSE layer chooses its units.")
         return lse_network(problem, t)
+    if family == "attention":
+        return attention_network(problem, t, cells)
     require(cells is not None, "`cells` is needed for family='ssm': the nodes per axis.")
     assert cells is not None
     return ssm_network(problem, t, cells, layers)

@@ -1,16 +1,19 @@
 """The exact weights of each family of networks for an equation that the Hopf-Cole transform linearises."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..checks import check_range, concrete, counts, require
-from ..methods.network import LSE, SSM
+from ..methods.network import LSE, SSM, Attention
+from ..methods.network.attention import token_places
 from ..methods.network.fourier_grid import FourierGrid
 from ..methods.particle import HopfCole, rules
 from ..problem import Problem
 from ..problem.hopf_cole import Parts, parameters, parts, require_hopf_cole
 from ..problem.initials import Atoms
-from ..typing import Array, Scalar
+from ..typing import Array, Points, Scalar
 
 
 def lse_network(problem: Problem, t: Scalar) -> LSE:
@@ -25,6 +28,57 @@ def lse_network(problem: Problem, t: Scalar) -> LSE:
     if not isinstance(problem.initial, Atoms):
         bias = bias - problem.dimension * epsilon / 2 * jnp.log(4 * jnp.pi * epsilon * t)
     return LSE(cloud.y / (2 * t), bias, epsilon, time=t)
+
+
+def attention_network(problem: Problem, t: Scalar, cells: int | tuple[int, ...] | None) -> Attention:
+    """Q = (I, 1 | 0; 0, 1), K = (y/2t; −|y|²/4t − cg + constant), scale 1/ε; one head of inner dimension d + 1.
+
+    The constant is that of a sum over the places in place of the integral. Images reach to where the kernel falls below
+    round-off, in the weight e^{−cg/ε} of the lowest data at most.
+    """
+    require_hopf_cole(problem, "Attention", "No attention layer solves this equation exactly.")
+    c, epsilon = parameters(problem)
+    check_range("viscosity", epsilon, above=0.0, remedy="At 0 attention picks the lowest token alone.")
+    domain, initial, d = problem.domain, problem.initial, problem.dimension
+    constant, period, images = jnp.zeros((), t.dtype), None, (0,) * d
+    if isinstance(initial, Atoms):
+        require(cells is None, "`cells` belongs to data that are a function: Atoms are the tokens themselves.")
+        places = jnp.asarray(initial.y)
+    else:
+        require(cells is not None, "`cells` is needed for family='attention': tokens per axis.")
+        require(
+            all(domain.periodic),
+            "`domain` must be a torus for family='attention' with data that are a function: tokens outside of a Box "
+            "matter too. Use family='lse', whose quadrature goes there.",
+        )
+        assert cells is not None
+        places = token_places(domain, cells)
+        volume = jnp.prod(domain.extent) / len(places)
+        constant = epsilon * (jnp.log(volume) - d / 2 * jnp.log(4 * jnp.pi * epsilon * t))
+        period, images = domain.extent, _images(problem, places, t)
+    eye = jnp.eye(d)
+    query = jnp.zeros((d + 1, d + 1)).at[:d, :d].set(eye).at[d, d].set(1.0)
+    key = jnp.zeros((d + 1, d + 3)).at[:d, :d].set(eye / (2 * t))
+    key = key.at[d, d].set(-1 / (4 * t)).at[d, d + 1].set(-c).at[d, d + 2].set(constant)
+    network = Attention(query[None], key[None], 1 / epsilon, places, period=period, images=images, time=t)
+    network.check(problem)
+    return network
+
+
+def _images(problem: Problem, places: Points, t: Scalar) -> tuple[int, ...]:
+    """Periods to either side beyond which e^{−|x−y|²/4εt} is below round-off of the sum."""
+    c, epsilon = parameters(problem)
+    assert not isinstance(problem.initial, Atoms)
+    g = jax.vmap(problem.initial)(places)
+    below = -jnp.log(jnp.finfo(g.dtype).eps / 16)
+    reach = jnp.sqrt(4 * t * (epsilon * below + c * (jnp.max(g) - jnp.min(g))))
+    known = concrete(reach / problem.domain.extent)
+    require(
+        known is not None,
+        "family='attention' needs concrete numbers in the problem: how many images there are is part of the network.",
+    )
+    assert known is not None
+    return tuple(int(n) for n in np.ceil(known))
 
 
 def ssm_network(problem: Problem, t: Scalar, cells: int | tuple[int, ...], layers: int) -> SSM:

@@ -1,7 +1,8 @@
 """Network methods: networks whose forward pass discretizes or solves the equation."""
 
+from .attention import Attention
 from .classifier import LSEClassifier
 from .lse import LSE
 from .ssm import SSM
 
-__all__ = ["LSE", "SSM", "LSEClassifier"]
+__all__ = ["LSE", "SSM", "Attention", "LSEClassifier"]

@@ -139,7 +139,10 @@ class SSM(AbstractEvolution):
         w = jnp.exp((offset - u) / theta).reshape(self.cells)
         dt = jnp.asarray(self.time) / self.layers
         modes = jax.lax.fori_loop(0, self.layers, lambda _, modes: self._layer(dt, modes), jnp.fft.rfftn(w))
-        return offset - theta * jnp.log(jnp.fft.irfftn(modes, self.cells)).reshape(-1)
+        w = jnp.fft.irfftn(modes, self.cells)
+        # what rounding decides, or weights that are not trained yet make negative
+        floor = jnp.finfo(w.dtype).eps * jax.lax.stop_gradient(jnp.max(w))
+        return offset - theta * jnp.log(jnp.maximum(w, floor)).reshape(-1)
 
     def _layer(self, dt: Scalar, modes: Array) -> Array:
         z = dt * self.poles
@@ -224,7 +227,8 @@ class SSM(AbstractEvolution):
     def equation(self, problem: Problem, state: HopfColeState | None = None) -> Problem:
         """`u_t + (ε̂/θ)|∇u|² + b̂·∇u − θ·gate = ε̂ Δu` with ε̂, b̂ from the spectrum A ≈ −ε̂|κ|² − i b̂·κ of this torus.
 
-        Both by least squares over the modes, each with the weight that it has in w (that of `state`, default the data).
+        Both by least squares over the modes, each with the weight that is left of it after `time` in the w of `state`
+        (default the data): what fades at once says nothing of how fast.
         """
         grid, found = self.grid(problem), self.spectrum(problem, state)
         hamiltonian: AbstractHamiltonian = Quadratic(found.viscosity / self.temperature)
@@ -238,7 +242,8 @@ class SSM(AbstractEvolution):
     def spectrum(self, problem: Problem, state: HopfColeState | None = None) -> Spectrum:
         """ε̂ and b̂ of A ≈ −ε̂|κ|² − i b̂·κ, in the weights of `equation`."""
         modes = (self.init(problem) if state is None else state).modes
-        return read_spectrum(self.poles, self.grid(problem), jnp.abs(modes) ** 2)
+        passed = modes * jnp.exp(self.poles * jnp.asarray(self.time))
+        return read_spectrum(self.poles, self.grid(problem), jnp.abs(passed) ** 2)
 
 
 def _shaped(name: str, value: ArrayLike, shape: tuple[int, ...], what: str) -> Array:

@@ -1,0 +1,242 @@
+"""Cross-attention from points to tokens of the initial data: with the right weights it is the Hopf-Cole formula."""
+
+import itertools
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...checks import as_array, check_ndim, check_range, concrete, counts, number, require, whole_number
+from ...problem import Problem
+from ...problem.domains import AbstractDomain
+from ...problem.hamiltonians import Quadratic
+from ...problem.hopf_cole import check_periodic_data, parameters, require_hopf_cole, solved_by_propagator
+from ...problem.initials import Atoms
+from ...problem.viscosities import Constant
+from ...results import RESULTS
+from ...typing import Array, ArrayLike, Float, Point, Points, PRNGKeyArray, Scalar
+from ..base import AbstractRepresentation, Evaluation
+
+_BATCH = 256
+"""Queries at a time: memory is this times the tokens times the heads."""
+
+
+class Tokens(NamedTuple):
+    """Places y `[N, d]` of the data, their values g `[N]`, and the logarithms of their weights `[N]`."""
+
+    y: Points
+    g: Float[Array, "N"]
+    log_weights: Float[Array, "N"]
+
+
+class Attention(AbstractRepresentation):
+    """f(x) = Σ_h m_h/s_h log Σ_j exp(s_h Q_h φ(x)·K_h ψ(y_j, g_j)) and the attention output Σ_h m_h Σ_j π_hj y_j.
+
+    Queries see φ(x) = (x, 1) by `query` Q `[heads, k, d + 1]`, tokens ψ = (y, |y|², g, 1) by `key` K
+    `[heads, k, d + 3]`; `scale` s `[heads]` > 0, `mix` m `[heads]`. Tokens are the data at `places` `[m, d]`, with
+    `images` whole periods to either side of each periodic axis, so that the network takes any initial data: an
+    operator.
+
+    Read at `time` t, u = (|x|²/(4t) − f)/c. With one head, K and Q such that Qφ·Kψ = x·y/(2t) − |y|²/(4t) − cg plus a
+    constant, and scale 1/ε this is the solution of `u_t + c|∇u|² = ε Δu` by quadrature over the places, and the output
+    ȳ = x − 2ct∇u: the layer that `theory.as_network(problem, family="attention")` builds. At another t the parts of ψ
+    that hold y are multiplied by time/t, and (dε/2c) log(t/time) is added for data that are a function.
+
+    `network(g)` maps data at the places, as a list `[m]`, to u(time, ·) there for c = 1. Training moves Q, K, m and the
+    logarithm of s. Cost O(heads N) a point. Source: arXiv 2605.28983; Vaswani et al. 2017, arXiv 1706.03762.
+    """
+
+    query: Float[Array, "heads k features"]
+    key: Float[Array, "heads k features"]
+    log_scale: Float[Array, "heads"]
+    mix: Float[Array, "heads"]
+    places: Points
+    period: Array | None
+    time: Array
+    images: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        query: ArrayLike,
+        key: ArrayLike,
+        scale: ArrayLike,
+        places: ArrayLike,
+        *,
+        mix: ArrayLike | None = None,
+        period: ArrayLike | None = None,
+        images: int | tuple[int, ...] = 0,
+        time: ArrayLike = 1.0,
+    ):
+        self.places = as_array("places", places)
+        check_ndim("places", self.places, 2, "[m, d]", "One row per token.")
+        d = self.places.shape[1]
+        self.query, self.key = as_array("query", query), as_array("key", key)
+        for name, array, width in (("query", self.query, d + 1), ("key", self.key, d + 3)):
+            check_ndim(name, array, 3, f"[heads, k, {width}]", "One matrix per head.")
+            require(
+                array.shape[2] == width,
+                f"`{name}` must have shape [heads, k, {width}] for places of dimension {d}; got {array.shape}.",
+            )
+        require(
+            self.query.shape[:2] == self.key.shape[:2],
+            f"`query` and `key` must agree in heads and k; got {self.query.shape[:2]} and {self.key.shape[:2]}.",
+        )
+        heads = self.query.shape[0]
+        s = as_array("scale", scale)
+        check_range("scale", s, above=0.0, remedy="It is 1/ε; at ε = 0 attention picks the lowest token alone.")
+        s = (jnp if isinstance(s, jax.Array) else np).broadcast_to(s, (heads,))
+        self.log_scale = (jnp if isinstance(s, jax.Array) else np).log(s)
+        self.mix = as_array("mix", np.full(heads, 1 / heads) if mix is None else mix)
+        require(self.mix.shape == (heads,), f"`mix` must have shape [{heads}]; got {self.mix.shape}.")
+        self.period = None if period is None else as_array("period", period)
+        require(
+            self.period is None or self.period.shape == (d,),
+            f"`period` must have shape [{d}]; got {None if self.period is None else self.period.shape}.",
+        )
+        around = (images,) * d if isinstance(images, int) else tuple(images)
+        self.images = tuple(whole_number("images", n, least=0, remedy="Periods to either side.") for n in around)
+        require(len(self.images) == d, f"`images` must be one number or {d}, one per axis; got {images!r}.")
+        require(
+            self.period is not None or not any(self.images),
+            "`period` is needed for `images`: the distance from a token to its image on every axis.",
+        )
+        self.time = number("time", time)
+        check_range("time", self.time, above=0.0, remedy="The network is read as a solution at a positive time.")
+
+    @staticmethod
+    def random(
+        domain: AbstractDomain,
+        cells: int | tuple[int, ...],
+        *,
+        scale: float,
+        heads: int = 1,
+        width: int | None = None,
+        images: int = 1,
+        time: float = 1.0,
+        key: PRNGKeyArray,
+    ) -> "Attention":
+        """Tokens on the nodes of `cells` cells an axis, Gaussian Q and K of inner dimension `width` (default d + 3)."""
+        d = domain.dimension
+        k = d + 3 if width is None else whole_number("width", width, least=1, remedy="The inner dimension of a head.")
+        whole_number("heads", heads, least=1, remedy="One head is the Hopf-Cole formula.")
+        first, second = jax.random.split(key)
+        query = jax.random.normal(first, (heads, k, d + 1)) / np.sqrt(k)
+        keys = jax.random.normal(second, (heads, k, d + 3)) / np.sqrt(k)
+        around = tuple(images if periodic else 0 for periodic in domain.periodic)
+        period = domain.extent if any(around) else None
+        return Attention(query, keys, scale, token_places(domain, cells), period=period, images=around, time=time)
+
+    @property
+    def scale(self) -> Float[Array, "heads"]:
+        """s, one per head: 1/ε."""
+        return jnp.exp(jnp.asarray(self.log_scale))
+
+    @property
+    def dimension(self) -> int:
+        """The dimension d of the points."""
+        return int(self.places.shape[-1])
+
+    def held(self) -> tuple[Array, ...]:
+        """What training leaves alone: the places, the period and the time."""
+        return (self.places, self.time) if self.period is None else (self.places, self.period, self.time)
+
+    def __call__(self, g: Float[Array, "m"]) -> Float[Array, "m"]:
+        """u(time, ·) at the places from data there, c = 1."""
+        tokens = self.tokens(g)
+        f = jax.lax.map(lambda x: self.read(tokens, x)[0], jnp.asarray(self.places), batch_size=_BATCH)
+        return jnp.sum(jnp.asarray(self.places) ** 2, axis=1) / (4 * jnp.asarray(self.time)) - f
+
+    def tokens(self, g: Float[Array, "m"]) -> Tokens:
+        """The places with their images, and the data there."""
+        y = jnp.asarray(self.places)
+        if any(self.images):
+            shifts = np.array(list(itertools.product(*(range(-n, n + 1) for n in self.images))))
+            y = (y + shifts[:, None] * jnp.asarray(self.period)).reshape(-1, self.dimension)
+            g = jnp.tile(g, len(shifts))
+        return Tokens(y, g, jnp.zeros_like(g))
+
+    def read(self, tokens: Tokens, x: Point, stretch: Scalar | float = 1.0) -> tuple[Scalar, Point]:
+        """f and the attention output at one point; parts of ψ that hold y are multiplied by `stretch`."""
+        squares = jnp.sum(tokens.y**2, axis=1, keepdims=True)
+        features = jnp.concatenate(
+            [stretch * tokens.y, stretch * squares, tokens.g[:, None], jnp.ones_like(squares)], axis=1
+        )
+        asked = jnp.asarray(self.query) @ jnp.append(x, jnp.ones((), x.dtype))
+        scores = jnp.einsum("hk,hkf,jf->hj", asked, jnp.asarray(self.key), features)
+        scores = self.scale[:, None] * scores + tokens.log_weights
+        f = jnp.sum(jnp.asarray(self.mix) / self.scale * jax.nn.logsumexp(scores, axis=1))
+        return f, jnp.asarray(self.mix) @ jax.nn.softmax(scores, axis=1) @ tokens.y
+
+    def check(self, problem: Problem) -> None:
+        """Refuse an H that is not c|p|², varying viscosity, another dimension, and a torus of another period."""
+        require_hopf_cole(problem, "An attention network", "Use hj.methods.grid.FiniteDifference.")
+        d = problem.dimension
+        require(d == self.dimension, f"`places` have dimension {self.dimension} but the problem has dimension {d}.")
+        if isinstance(problem.initial, Atoms):
+            return
+        for axis, (periodic, n) in enumerate(zip(problem.domain.periodic, self.images, strict=True)):
+            require(
+                periodic == (n > 0),
+                f"`images` of the network must be >= 1 on periodic axes and 0 on others; got {n} on axis {axis}, which "
+                f"is {'periodic' if periodic else 'not periodic'}.",
+            )
+        if self.period is not None:
+            known, extent = concrete(self.period), concrete(problem.domain.extent)
+            where = np.array(problem.domain.periodic)
+            require(
+                None if known is None or extent is None else np.allclose(known[where], extent[where], rtol=1e-6),
+                f"`period` of the network is {known} but the domain's is {extent}. Build the network on this domain.",
+            )
+        check_periodic_data(problem, "An attention network")
+
+    def prepare(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> Tokens:
+        """The problem's data as tokens: at the places, or its own atoms."""
+        initial = problem.initial
+        if isinstance(initial, Atoms):
+            return Tokens(jnp.asarray(initial.y), jnp.asarray(initial.g), initial.log_weights)
+        return self.tokens(jax.vmap(initial)(jnp.asarray(self.places)))
+
+    def evaluate(
+        self, problem: Problem, t: Scalar, state: Tokens, points: Points | None, *, key: PRNGKeyArray | None = None
+    ) -> Evaluation:
+        """U, ∇u by the network's backward pass, and `stats["output"]` `[m, d]`: what attention puts out."""
+        assert points is not None, "an attention network has no nodes; solve() refuses points=None"
+        c = parameters(problem)[0]
+        x = problem.domain.wrap(points)
+        stretch = jnp.asarray(self.time) / t
+
+        def at(x: Point) -> tuple[tuple[Scalar, Point], Point]:
+            return jax.value_and_grad(lambda x: self.read(state, x, stretch), has_aux=True)(x)
+
+        (f, output), slope = jax.lax.map(at, x, batch_size=_BATCH)
+        u = (jnp.sum(x**2, axis=1) / (4 * t) - f) / c
+        if not isinstance(problem.initial, Atoms):
+            u = u - self.dimension / (2 * c) * self.temperature * jnp.log(stretch)
+        stats = {"output": output + (points - x)}
+        return Evaluation(u, (x / (2 * t) - slope) / c, RESULTS.successful, stats)
+
+    @property
+    def temperature(self) -> Scalar:
+        """ε = Σ_h m_h/s_h: what a change of all scores by a constant factor in the weights moves f by."""
+        return jnp.sum(jnp.asarray(self.mix) / self.scale)
+
+    def equation(self, problem: Problem, state: Tokens | None = None) -> Problem:
+        """H = c|p|² with the problem's c and ε = Σ_h m_h/s_h; with `Atoms`, the source dε/(2ct) is included."""
+        carried = eqx.tree_at(lambda p: p.viscosity, problem, Constant(self.temperature))
+        assert isinstance(problem.hamiltonian, Quadratic)
+        return solved_by_propagator(carried)
+
+
+def token_places(domain: AbstractDomain, cells: int | tuple[int, ...]) -> Points:
+    """The nodes `[m, d]` of `cells` cells an axis: n of a periodic axis, n + 1 of another, last axis fastest."""
+    given = counts("cells", cells)
+    shape = (given,) * domain.dimension if isinstance(given, int) else given
+    d = domain.dimension
+    require(len(shape) == d, f"`cells` must be one number or one per axis ({d}); got {cells!r}.")
+    axes = [
+        domain.lower[k] + domain.extent[k] * (np.arange(n if domain.periodic[k] else n + 1) / n)
+        for k, n in enumerate(shape)
+    ]
+    return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, d)

@@ -1,0 +1,101 @@
+"""Attention over tokens of the data: the Hopf-Cole formula with exact weights, an operator that is learnt without."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import atoms_solution
+from scipy.special import logsumexp, softmax
+
+import hjsolve as hj
+
+H = hj.hamiltonians
+Attention = hj.methods.network.Attention
+RNG = np.random.default_rng(0)
+LINE = hj.Torus([0.0], [2 * np.pi])
+
+
+def wave(shares, x):
+    return shares[0] * jnp.cos(x[0]) + shares[1] * jnp.sin(2 * x[0])
+
+
+def line(epsilon: float = 0.3, c: float = 0.7) -> hj.Problem:
+    initial = hj.initials.Custom(eqx.Partial(wave, np.array([1.0, 0.3])))
+    return hj.Problem(H.Quadratic(c), epsilon, initial, LINE, 1.0)
+
+
+def test_forward_equals_numpy() -> None:
+    heads, k, m, d = 3, 5, 11, 2
+    Q, K = RNG.normal(size=(heads, k, d + 1)), RNG.normal(size=(heads, k, d + 3))
+    y, g, x = RNG.normal(size=(m, d)), RNG.normal(size=m), RNG.normal(size=d)
+    s, mix = np.array([0.5, 1.0, 3.0]), np.array([0.2, 0.5, 0.3])
+    network = Attention(Q, K, s, y, mix=mix)
+    features = np.column_stack([y, (y**2).sum(1), g, np.ones(m)])
+    scores = s[:, None] * np.einsum("hk,jf,hkf->hj", Q @ np.append(x, 1.0), features, K)
+    f, output = network.read(network.tokens(jnp.asarray(g)), jnp.asarray(x))
+    np.testing.assert_allclose(f, (mix / s) @ logsumexp(scores, axis=1), rtol=1e-13)
+    np.testing.assert_allclose(output, mix @ softmax(scores, axis=1) @ y, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(("epsilon", "c"), [(0.3, 0.7), (0.05, 1.0)])
+def test_no_training_is_needed(epsilon: float, c: float) -> None:
+    """Against panels of quadrature; the attention output is ȳ = x − 2ct∇u, where characteristics began on average."""
+    problem, ts = line(epsilon, c), np.array([0.3, 1.0])
+    x = np.random.default_rng(1).uniform(0, 6, size=(9, 1))
+    network = hj.theory.as_network(problem, family="attention", cells=128)
+    solution = hj.solve(problem, network, ts, points=x)
+    exact = hj.solve(problem, hj.methods.particle.HopfCole(), ts, points=x)
+    np.testing.assert_allclose(solution.u, exact.u, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(solution.gradient, exact.gradient, rtol=0, atol=1e-12)
+    start = x - 2 * c * ts[:, None, None] * exact.gradient
+    np.testing.assert_allclose(solution.stats["output"], start, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(solution.equation.viscosity.epsilon, epsilon, rtol=1e-14)
+
+
+def test_atoms_are_the_tokens() -> None:
+    y, g, omega, x = RNG.normal(size=(9, 2)), RNG.normal(size=9), RNG.uniform(0.5, 2, size=9), RNG.normal(size=(5, 2))
+    initial = hj.initials.Atoms(y, g, omega)
+    problem = hj.Problem(H.Quadratic(0.6), 0.3, initial, hj.Box([-2.0] * 2, [2.0] * 2), 2.0)
+    solution = hj.solve(problem, hj.theory.as_network(problem, family="attention"), [0.4, 2.0], points=x)
+    for k, t in enumerate((0.4, 2.0)):
+        expected = atoms_solution(x, t, y, g, 0.3, 0.6, omega)
+        np.testing.assert_allclose(solution.u[k], expected, rtol=0, atol=1e-12)
+
+
+def test_the_network_takes_any_data_at_its_places() -> None:
+    """Weights for one problem, data of another."""
+    problem = line(0.3, 1.0)
+    network = hj.theory.as_network(problem, family="attention", cells=64)
+    other = eqx.tree_at(lambda p: p.initial.function.args[0], problem, np.array([-0.4, 0.9]))
+    u = network(jax.vmap(other.initial)(network.places))
+    exact = hj.solve(other, hj.methods.particle.HopfCole(), [1.0], points=network.places)
+    np.testing.assert_allclose(u, exact.u[0], rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: one(query=np.ones((1, 2, 3))), r"`query` must have shape \[heads, k, 2\] for places of dimension 1"),
+        (
+            lambda: one(key=np.ones((1, 3, 4))),
+            r"`query` and `key` must agree in heads and k; got \(1, 2\) and \(1, 3\)",
+        ),
+        (lambda: one(scale=0.0), r"`scale` must be > 0; got 0"),
+        (lambda: one(images=1), r"`period` is needed for `images`"),
+        (lambda: one().check(line()), r"`images` of the network must be >= 1 on periodic axes .* got 0 on axis 0"),
+        (lambda: one(images=1, period=[3.0]).check(line()), r"`period` of the network is \[3\.\] but the domain's"),
+        (lambda: hj.theory.as_network(line(), family="attention"), r"`cells` is needed for family='attention'"),
+        (lambda: hj.theory.as_network(line(), family="lse", cells=3), r"`cells` belongs to the other families"),
+        (lambda: hj.theory.as_network(line(), family="lstm"), r"`family` must be one of 'lse', 'attention', 'ssm'"),
+        (lambda: hj.theory.as_network(line(0.0), family="attention", cells=9), r"`viscosity` must be > 0"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(build, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def one(query=None, key=None, scale=1.0, **options) -> Attention:
+    query = np.ones((1, 2, 2)) if query is None else query
+    return Attention(query, np.ones((1, 2, 4)) if key is None else key, scale, np.zeros((3, 1)), **options)
