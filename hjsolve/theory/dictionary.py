@@ -5,12 +5,14 @@ from typing import Literal, TypeAlias, overload
 import jax.numpy as jnp
 
 from ..checks import as_array, check_range, require
-from ..methods.network import LSE, SSM, Attention
+from ..methods.grid.fluxes import AbstractFlux, GlobalLaxFriedrichs
+from ..methods.network import LSE, SSM, Attention, ResidualStepper
 from ..problem import Box, Problem
 from ..problem.hamiltonians import Quadratic
 from ..problem.viscosities import Constant
 from ..typing import ArrayLike
 from .exact_networks import attention_network, lse_network, ssm_network
+from .scheme_networks import residual_network
 
 Cells: TypeAlias = int | tuple[int, ...]
 
@@ -55,15 +57,30 @@ def as_network(
 ) -> SSM: ...
 
 
+@overload
 def as_network(
     problem: Problem,
     *,
-    family: Literal["lse", "attention", "ssm"] = "lse",
+    family: Literal["residual"],
+    time: ArrayLike | None = ...,
+    cells: Cells,
+    layers: int | None = ...,
+    flux: AbstractFlux | None = ...,
+) -> ResidualStepper: ...
+
+
+def as_network(
+    problem: Problem,
+    *,
+    family: Literal["lse", "attention", "ssm", "residual"] = "lse",
     time: ArrayLike | None = None,
     cells: Cells | None = None,
-    layers: int = 1,
-) -> LSE | Attention | SSM:
-    """The network that solves a problem with H = c|p|² and ε > 0 without training, at `time` t (default the horizon).
+    layers: int | None = None,
+    flux: AbstractFlux | None = None,
+) -> LSE | Attention | SSM | ResidualStepper:
+    """The network that solves a problem without training, at `time` t (default the horizon).
+
+    The first three need H = c|p|² and ε > 0, the last one takes any H(p) and ε >= 0.
 
     `"lse"`: the layer with `(|x|²/(4t) − f(x))/c = u(t, x)`. Given `Atoms`, u is the unnormalised u_N and N units
     suffice (weights ω enter as b_j += ε log ω_j). For function data the units are the nodes of the `Trapezoid` rule,
@@ -73,19 +90,30 @@ def as_network(
     axis of a torus, repeated until the kernel is below round-off.
 
     `"ssm"`: the state-space model of the modes of `cells` nodes on a torus, A_k = −ε|κ_k|² − i b·κ_k at the temperature
-    ε/c; a potential V (with `WithPotential`) is its gate, in `layers` Strang steps, and a constant drift b its
-    frequencies.
+    ε/c; a potential V (with `WithPotential`) is its gate, in `layers` Strang steps (default 1), and a constant drift b
+    its frequencies.
+
+    `"residual"`: the monotone scheme of `cells` nodes on a torus with first-order differences, forward Euler steps and
+    `flux` `GlobalLaxFriedrichs()` (the default) or `EngquistOsher()`: one block a step, `layers` of them (default as
+    few as are stable, and a tenth more). It equals `FiniteDifference` with these to round-off.
     """
-    families = ("lse", "attention", "ssm")
+    families = ("lse", "attention", "ssm", "residual")
     require(family in families, f"`family` must be one of {', '.join(map(repr, families))}; got {family!r}.")
     t = jnp.asarray(problem.horizon) if time is None else jnp.asarray(as_array("time", time))
     check_range("time", t, above=0.0, remedy="The network is read as a solution at a positive time.")
-    require(family == "ssm" or layers == 1, f"`layers` belongs to family='ssm'; got {layers} for {family!r}.")
+    for name, value, takers in (
+        ("layers", layers, ("ssm", "residual")),
+        ("cells", cells, ("attention", "ssm", "residual")),
+        ("flux", flux, ("residual",)),
+    ):
+        known = " and ".join(f"family={taker!r}" for taker in takers)
+        require(value is None or family in takers, f"`{name}` belongs to {known}; got {value!r} for {family!r}.")
     if family == "lse":
-        require(cells is None, "`cells` belongs to the other families: an LSE layer chooses its units.")
         return lse_network(problem, t)
     if family == "attention":
         return attention_network(problem, t, cells)
-    require(cells is not None, "`cells` is needed for family='ssm': the nodes per axis.")
+    require(cells is not None, f"`cells` is needed for family={family!r}: the nodes per axis.")
     assert cells is not None
-    return ssm_network(problem, t, cells, layers)
+    if family == "ssm":
+        return ssm_network(problem, t, cells, 1 if layers is None else layers)
+    return residual_network(problem, t, cells, layers, GlobalLaxFriedrichs() if flux is None else flux)

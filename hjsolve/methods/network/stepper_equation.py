@@ -1,0 +1,87 @@
+"""The equation that a residual block solves, from the moments of its filters."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ...problem.hamiltonians import AbstractHamiltonian, Custom
+from ...problem.hamiltonians.base import as_column
+from ...problem.viscosities import AbstractViscosity, Hessian
+from ...typing import Array, Float, Point, Scalar, Values, Vectors
+from .readouts import AbstractReadout
+
+
+class Moments(NamedTuple):
+    """Σ_k L_k o_k `[d]`, ½Σ_k L_k o_k o_kᵀ `[d, d]`, those of each filter `[c, d]`, `[c, d, d]`; the readout."""
+
+    drift: Array
+    diffusion: Array
+    slopes: Array
+    bends: Array
+    readout: AbstractReadout
+
+
+class StepperHamiltonian(eqx.Module):
+    """H(t, x, p) = φ(t, x, m p) − b·p/h of the layer that t falls in."""
+
+    moments: Moments
+    h: Scalar
+    dt: Scalar
+    layers: int = eqx.field(static=True)
+
+    def at(self, t: Scalar) -> Moments:
+        """The moments of the layer that t falls in."""
+        count = self.moments.drift.shape[0]
+        index = jnp.clip(jnp.floor(t / self.dt + 1e-3).astype(int), 0, count - 1)
+        return jax.tree.map(lambda a: a[index] if eqx.is_array(a) else a, self.moments)
+
+    def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:
+        """H(t, x, p)."""
+        m = self.at(t)
+        return m.readout(t, x, jnp.tensordot(m.slopes, p, 1)) - jnp.sum(as_column(m.drift, p) * p, axis=0) / self.h
+
+
+class StepperViscosity(AbstractViscosity):
+    """tr(A D²u), A = B − h Σ_c (∂φ/∂z_c) M_c − (Δt/2) ∇H∇Hᵀ: the modified equation of a residual block.
+
+    It depends on ∇u: `root` and `bound` raise `TypeError`, as those of `Numerical` do.
+    """
+
+    hamiltonian: StepperHamiltonian
+
+    def matrix(self, t: Scalar, x: Vectors, p: Vectors) -> Float[Array, "d d ..."]:
+        """A(t, x, p)."""
+        m, h = self.hamiltonian.at(t), self.hamiltonian.h
+        z = jnp.tensordot(m.slopes, p, 1)
+        bent = jax.grad(lambda z: jnp.sum(m.readout(t, x, z)))(z)
+        speed = jax.grad(lambda p: jnp.sum(self.hamiltonian(t, x, p)))(p)
+        stencil = m.diffusion.reshape(*m.diffusion.shape, *(1,) * (p.ndim - 1))
+        return (
+            stencil
+            - h * jnp.einsum("cij,c...->ij...", m.bends, bent)
+            - self.hamiltonian.dt / 2 * speed[:, None] * speed
+        )
+
+    def contract(self, t: Scalar, x: Vectors, p: Vectors, hessian: Hessian) -> Values:
+        """Σ_ij A_ij ∂_ij u."""
+        a, d = self.matrix(t, x, p), p.shape[0]
+        terms = [a[i, j] * hessian[i, j] for i in range(d) for j in range(d)]
+        return sum(terms[1:], start=terms[0])
+
+    def root(self, t: Scalar, x: Point) -> Array:
+        """Not a function of (t, x) alone: raises."""
+        raise TypeError(
+            "a stepper's viscosity depends on ∇u and has no particle noise. Use the problem's own viscosity."
+        )
+
+    def bound(self, t: Scalar, x: Vectors) -> Values:
+        """Not a function of (t, x) alone: raises."""
+        raise TypeError("a stepper's viscosity depends on ∇u. Use the problem's own viscosity to bound the time step.")
+
+
+def read_equation(moments: Moments, h: Scalar, dt: Scalar, layers: int) -> tuple[AbstractHamiltonian, StepperViscosity]:
+    """H and A of blocks with these moments, a leading axis on all arrays."""
+    hamiltonian = StepperHamiltonian(moments, h, dt, layers)
+    return Custom(hamiltonian, dimension=moments.drift.shape[-1]), StepperViscosity(hamiltonian)
