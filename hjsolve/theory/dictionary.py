@@ -6,11 +6,12 @@ import jax.numpy as jnp
 
 from ..checks import as_array, check_range, require
 from ..methods.grid.fluxes import AbstractFlux, GlobalLaxFriedrichs
-from ..methods.network import LSE, SSM, Attention, ResidualStepper
-from ..problem import Box, Problem
+from ..methods.network import LSE, SSM, Attention, ResidualFlow, ResidualStepper
+from ..problem import AbstractDomain, Box, Problem
 from ..problem.hamiltonians import Quadratic
+from ..problem.initials import AbstractInitial, Atoms, Custom
 from ..problem.viscosities import Constant
-from ..typing import ArrayLike
+from ..typing import Array, ArrayLike
 from .exact_networks import attention_network, lse_network, ssm_network
 from .scheme_networks import residual_network
 
@@ -20,25 +21,63 @@ _MARGIN = 0.25
 """The read problem's box exceeds the atoms' bounding box by this share of its longest side, on every face."""
 
 
-def as_problem(network: LSE, *, time: ArrayLike | None = None) -> Problem:
-    """The equation `u_t + |∇u|² = εΔu` (c = 1) whose propagator from atoms is the layer's forward pass at `time`.
+def as_problem(
+    network: LSE | Attention | SSM | ResidualStepper | ResidualFlow,
+    *,
+    time: ArrayLike | None = None,
+    initial: AbstractInitial | Atoms | None = None,
+    domain: AbstractDomain | None = None,
+) -> Problem:
+    """The equation that a network's weights carry, as a problem for any other method; the horizon is `time`.
 
-    ε is the layer's temperature; the initial data are `Atoms` at y_j = 2tW_j with g_j = −b_j − t|W_j|² (t = `time`,
-    default the layer's own); the domain is the atoms' bounding box plus a margin; the horizon is t. Then
-    `network(x) + u_N(t, x) = |x|²/(4t)`. Raises `ValueError` for time <= 0.
+    An `LSE` layer is the propagator from atoms of `u_t + |∇u|² = εΔu` (c = 1): ε is its temperature, the data are
+    `Atoms` at y_j = 2tW_j with g_j = −b_j − t|W_j|² (t = `time`, default the layer's own), the domain is their bounding
+    box plus a margin, and `network(x) + u_N(t, x) = |x|²/(4t)`.
+
+    A `ResidualFlow` transports its readout on `domain`: H = −p·f(T − s, x), ε its noise. `Attention`, `SSM` and
+    `ResidualStepper` take any `initial` data on `domain`, and `network.equation` reads H and ε for them.
+
+    Raises `ValueError` for time <= 0 and for data or a domain that are missing or do not belong.
     """
-    if not isinstance(network, LSE):
+    families = (LSE, Attention, SSM, ResidualStepper, ResidualFlow)
+    if not isinstance(network, families):
         raise TypeError(
-            f"`network` must be an hj.methods.network.LSE; got {type(network).__name__}. Of a classifier "
-            "read one unit: classifier.unit(k)."
+            f"`network` must be one of {', '.join(kind.__name__ for kind in families)} of hj.methods.network; got "
+            f"{type(network).__name__}. Of a classifier read one unit: classifier.unit(k)."
         )
     t = network.time if time is None else as_array("time", time)
     check_range("time", t, above=0.0, remedy="The layer is read as a solution at a positive time.")
+    if not isinstance(network, LSE):
+        return _carried(network, t, initial, domain)
+    require(initial is None and domain is None, "`initial` and `domain` of an LSE layer are its atoms. Leave them out.")
     atoms = network.atoms(t)
     lower, upper = jnp.min(atoms.y, axis=0), jnp.max(atoms.y, axis=0)
     longest = jnp.max(upper - lower)
     margin = _MARGIN * jnp.where(longest > 0, longest, 1.0)
     return Problem(Quadratic(1.0), Constant(network.temperature), atoms, Box(lower - margin, upper + margin), t)
+
+
+def _carried(
+    network: Attention | SSM | ResidualStepper | ResidualFlow,
+    t: Array,
+    initial: AbstractInitial | Atoms | None,
+    domain: AbstractDomain | None,
+) -> Problem:
+    """What `network.equation` makes of a problem with these data."""
+    name = type(network).__name__
+    require(domain is not None, f"`domain` is needed to read the equation of {name}: where it is to hold.")
+    assert domain is not None
+    if isinstance(network, ResidualFlow) and network.readout is not None:
+        require(initial is None, "`initial` of a ResidualFlow is its readout. Leave it out.")
+        d, n = domain.dimension, network.dimension
+        require(d == n, f"`domain` must have the dimension {n} of the network's states; got {d}.")
+        network.check_readout()
+        initial = Custom(network.readout)
+    require(initial is not None, f"`initial` is needed to read the equation of {name}, which takes any data.")
+    assert initial is not None
+    problem = Problem(Quadratic(1.0), Constant(1.0), initial, domain, t)
+    network.check(problem)
+    return network.equation(problem)
 
 
 @overload

@@ -1,9 +1,11 @@
 """Network methods: networks whose forward pass discretizes or solves the equation."""
 
+from . import cells, readouts
 from .attention import Attention
 from .classifier import LSEClassifier
+from .flow import ResidualFlow
 from .lse import LSE
-from .residual import ResidualStepper
+from .residual import Block, ResidualStepper
 from .ssm import SSM
 
-__all__ = ["LSE", "SSM", "Attention", "LSEClassifier", "ResidualStepper"]
+__all__ = ["LSE", "SSM", "Attention", "Block", "LSEClassifier", "ResidualFlow", "ResidualStepper", "cells", "readouts"]
