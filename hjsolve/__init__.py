@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from . import losses as losses
     from . import methods as methods
     from . import theory as theory
-    from .fit import Data as Data
     from .fit import History as History
-    from .fit import Recipe as Recipe
     from .fit import fit as fit
     from .problem import Box as Box
     from .problem import Problem as Problem
@@ -33,17 +31,21 @@ if TYPE_CHECKING:
     from .results import HJWarning as HJWarning
     from .solution import Solution as Solution
     from .solve import solve as solve
+    from .tasks import Data as Data
+    from .tasks import Recipe as Recipe
+    from .weights import load_weights as load_weights
+    from .weights import save_weights as save_weights
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Box": "problem",
-    "Data": "fit",
+    "Data": "tasks",
     "HJWarning": "results",
     "History": "fit",
     "Problem": "problem",
     "RESULTS": "results",
-    "Recipe": "fit",
+    "Recipe": "tasks",
     "Solution": "solution",
     "StationaryProblem": "problem",
     "Target": "problem",
@@ -54,8 +56,10 @@ _HOMES = {
     "hamiltonians": "problem",
     "initials": "problem",
     "kernels": "kernels",
+    "load_weights": "weights",
     "losses": "losses",
     "methods": "methods",
+    "save_weights": "weights",
     "solve": "solve",
     "theory": "theory",
     "viscosities": "problem",

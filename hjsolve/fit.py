@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
+import os
 import time
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -12,63 +13,21 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from .checks import as_array, check_ndim, require, whole_number
-from .losses import AbstractLoss, SquaredError
-from .methods.base import AbstractMethod, AbstractRepresentation, HoldsFixed, LearnsEquation
+from .checks import require
+from .methods.base import HoldsFixed, LearnsEquation
+from .preconditions import check_key
 from .problem import Problem
 from .results import RESULTS, message
-from .solve import Progress, cast, solve
-from .typing import Array, ArrayLike, Points, PRNGKeyArray, Scalar
+from .solve import Progress, cast
+from .tasks import Data, Loss, Recipe, task
+from .typing import PRNGKeyArray, Scalar
+from .weights import check_architecture, describe, packed, read, unpacked, write
 
 _Network = TypeVar("_Network", bound=eqx.Module)
-_Loss = Callable[[Any, Any, PRNGKeyArray], Scalar]
-"""(network, what it learns from, key) to the loss of one random batch."""
 _CHUNK = 50
 """Steps per compiled call: between two of them NaN is looked for, progress reported and the budget checked."""
-
-
-class Data(eqx.Module):
-    """Examples: `inputs` `[n, d]` and `targets` `[n, ...]` (real numbers, or whole-number labels)."""
-
-    inputs: Points
-    targets: Array
-
-    def __init__(self, inputs: ArrayLike, targets: ArrayLike):
-        self.inputs = as_array("inputs", inputs)
-        check_ndim("inputs", self.inputs, 2, "[n, d]", "One row per example.")
-        labels = np.issubdtype(np.asarray(targets).dtype, np.integer)
-        self.targets = jnp.asarray(targets) if labels else as_array("targets", targets)
-        n = self.inputs.shape[0]
-        require(n > 0, "`inputs` must hold at least one example; got none.")
-        require(
-            self.targets.ndim >= 1 and self.targets.shape[0] == n,
-            f"`targets` must have one row per example ({n}); got shape {self.targets.shape}.",
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """How to train: `steps` of `optimiser` (default Adam at 1e-2) on batches of `batch`, for at most `seconds`.
-
-    For a `Problem`, the examples are `samples` points drawn uniformly from its domain and the targets are u(horizon, ·)
-    by `reference`, any method that solves it. Methods that bring their own loss on a problem (deep BSDE) need neither
-    `loss` nor `reference`; each step draws `batch` fresh paths, and the default is Adam at 1e-3 with cosine decay.
-    """
-
-    loss: AbstractLoss = dataclasses.field(default_factory=SquaredError)
-    optimiser: optax.GradientTransformation | None = None
-    steps: int = 1000
-    batch: int = 128
-    seconds: float | None = None
-    reference: AbstractMethod | None = None
-    samples: int = 4096
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch", "samples"):
-            whole_number(name, getattr(self, name), least=1, remedy="Leave it out for the default.")
-        require(
-            self.seconds is None or self.seconds > 0, f"`seconds` must be > 0; got {self.seconds}. None is no limit."
-        )
+_BETWEEN_SAVES = 10.0
+"""Seconds of training that a killed process loses at most."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +42,23 @@ class History:
     message: str
 
 
+@dataclasses.dataclass
+class _Run:
+    """All that training is after some steps."""
+
+    arrays: Any
+    moments: Any
+    best: Any
+    best_loss: float = np.inf
+    best_step: int = 0
+    losses: np.ndarray[Any, np.dtype[Any]] = dataclasses.field(default_factory=lambda: np.zeros(0))
+    seconds: float = 0.0
+
+    @property
+    def done(self) -> int:
+        return len(self.losses)
+
+
 def fit(
     source: Problem | Data,
     method: _Network,
@@ -90,6 +66,7 @@ def fit(
     *,
     key: PRNGKeyArray,
     progress: Progress | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> tuple[_Network, History]:
     """Train `method` on a problem or on data; returns the trained method (the best weights seen) and the history.
 
@@ -97,42 +74,102 @@ def fit(
     `Problem`, by a reference or by a loss of its own). Every floating-point array in it is trained, but for those its
     `held()` names. A loss that is NaN or infinite ends training with `history.result = RESULTS.diverged`, a message
     that names the step, and the best weights before it. Computes in JAX's current default precision.
+
+    `checkpoint` names an .npz file that training is saved to (every 10 s, at the end, and when it is interrupted) and
+    goes on from if it exists: bit for bit what it would have been without a break, with the same source, recipe and
+    key. Raises `ValueError` where the file is of another architecture, key or precision.
     """
     dtype = jnp.result_type(float)
+    check_key(key)
     method = cast(method, dtype)
     data_key, batch_key = jax.random.split(key)
-    method, loss, data = _task(source, method, recipe, data_key)
+    method, loss, data = task(source, method, recipe, data_key)
     method, data = cast((method, data), dtype)
     # a schedule for what draws fresh paths at every step: the rate must fall for the noise to average out
     default = _adam(recipe.steps if isinstance(method, LearnsEquation) else None)
     optimiser = default if recipe.optimiser is None else recipe.optimiser
 
-    began = time.perf_counter()
     arrays, static = eqx.partition(method, _trained_leaves(method))
-    state = (arrays, optimiser.init(arrays))
-    best, best_loss, best_step = arrays, np.inf, 0
-    losses: list[np.ndarray[Any, np.dtype[Any]]] = []
-    result, note, done = RESULTS.successful, "", 0
-    while done < recipe.steps:
-        count = min(_CHUNK, recipe.steps - done)
-        state, batch_losses = _chunk(loss, optimiser, state, static, data, jax.random.fold_in(batch_key, done), count)
-        recent = np.asarray(batch_losses)[:count]
-        losses.append(recent)
-        if not np.isfinite(recent).all():
-            bad = int(np.flatnonzero(~np.isfinite(recent))[0])
-            result = RESULTS.diverged
-            note = f"loss {recent[bad]} at step {done + bad}. {message(RESULTS.diverged)}"
-            break
-        done += count
-        if recent.mean() < best_loss:
-            best, best_loss, best_step = state[0], float(recent.mean()), done
-        if progress is not None:
-            progress(done / recipe.steps)
-        if recipe.seconds is not None and time.perf_counter() - began > recipe.seconds:
-            note = f"stopped after {done} of {recipe.steps} steps: the budget of {recipe.seconds} s is spent"
-            break
-    history = History(np.concatenate(losses), best_step, best_loss, time.perf_counter() - began, result, note)
-    return eqx.combine(best, static), history
+    run = _Run(arrays, optimiser.init(arrays), arrays)
+    file = None if checkpoint is None else Path(checkpoint)
+    if file is not None and file.exists():
+        _resume(file, run, method, key)
+
+    began, earlier, saved = time.perf_counter(), run.seconds, time.perf_counter()
+    result, note = RESULTS.successful, ""
+    try:
+        while run.done < recipe.steps:
+            if recipe.seconds is not None and run.done > 0 and run.seconds > recipe.seconds:
+                note = f"stopped after {run.done} of {recipe.steps} steps: the budget of {recipe.seconds} s is spent"
+                break
+            count, now = min(_CHUNK, recipe.steps - run.done), jax.random.fold_in(batch_key, run.done)
+            state, recent = _chunk(loss, optimiser, (run.arrays, run.moments), static, data, now, count)
+            recent = np.asarray(recent)
+            if not np.isfinite(recent).all():
+                bad = int(np.flatnonzero(~np.isfinite(recent))[0])
+                result = RESULTS.diverged
+                note = f"loss {recent[bad]} at step {run.done + bad}. {message(RESULTS.diverged)}"
+                run.losses = np.append(run.losses, recent)
+                break
+            _advance(run, state, recent, earlier + time.perf_counter() - began)
+            if progress is not None:
+                progress(run.done / recipe.steps)
+            if file is not None and time.perf_counter() - saved > _BETWEEN_SAVES:
+                _save(file, run, method, key)
+                saved = time.perf_counter()
+    finally:
+        if file is not None and run.done > 0 and result == RESULTS.successful:
+            _save(file, run, method, key)
+    history = History(run.losses, run.best_step, run.best_loss, run.seconds, result, note)
+    return eqx.combine(run.best, static), history
+
+
+def _advance(run: _Run, state: Any, recent: np.ndarray[Any, np.dtype[Any]], seconds: float) -> None:
+    """Together, so that an interruption finds a run as it was either before or after a chunk."""
+    losses, mean = np.append(run.losses, recent), float(recent.mean())
+    better = mean < run.best_loss
+    changes: dict[str, Any] = {"losses": losses, "arrays": state[0], "moments": state[1], "seconds": seconds}
+    if better:
+        changes |= {"best": state[0], "best_loss": mean, "best_step": len(losses)}
+    run.__dict__.update(changes)
+
+
+def _save(file: Path, run: _Run, method: Any, key: PRNGKeyArray) -> None:
+    numbers = {"losses": run.losses, "best_loss": run.best_loss, "best_step": run.best_step, "seconds": run.seconds}
+    content = {name: np.asarray(value) for name, value in numbers.items()}
+    content |= {"architecture": np.array(describe(method)), "key": _key_data(key)}
+    for name in ("arrays", "moments", "best"):
+        content |= packed(getattr(run, name), name)
+    write(file, content)
+
+
+def _resume(file: Path, run: _Run, method: Any, key: PRNGKeyArray) -> None:
+    content = read(file)
+    check_architecture(file, content, method)
+    require(
+        {"key", "losses", "best_loss", "best_step", "seconds"} <= content.keys(),
+        f"`checkpoint` {file.name} holds weights alone and no training to go on with. Choose another file.",
+    )
+    require(
+        np.array_equal(content["key"], _key_data(key)),
+        f"`checkpoint` {file.name} was made with another `key`: its run cannot be continued with this one.",
+    )
+    for name in ("arrays", "moments", "best"):
+        own = packed(getattr(run, name), name)
+        known = {place: (a.shape, a.dtype) for place, a in own.items()}
+        found = {place: (content[place].shape, content[place].dtype) for place in own if place in content}
+        require(
+            known == found,
+            f"`checkpoint` {file.name} was made with another optimiser or precision than this run's. Use the same, or "
+            "another file.",
+        )
+        setattr(run, name, unpacked(content, name, getattr(run, name)))
+    run.losses, run.seconds = content["losses"], float(content["seconds"])
+    run.best_loss, run.best_step = float(content["best_loss"]), int(content["best_step"])
+
+
+def _key_data(key: PRNGKeyArray) -> np.ndarray[Any, np.dtype[Any]]:
+    return np.asarray(jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key)
 
 
 def _trained_leaves(method: Any) -> Any:
@@ -151,7 +188,7 @@ def _adam(steps: int | None) -> optax.GradientTransformation:
 
 @eqx.filter_jit
 def _chunk(
-    loss: _Loss, optimiser: optax.GradientTransformation, state: Any, static: Any, data: Any, key: PRNGKeyArray,
+    loss: Loss, optimiser: optax.GradientTransformation, state: Any, static: Any, data: Any, key: PRNGKeyArray,
     count: int,
 ) -> Any:  # fmt: skip
     """`count` steps; compiled once for a loss, an optimiser and an architecture."""
@@ -166,70 +203,3 @@ def _chunk(
         return (optax.apply_updates(arrays, updates), moments), value
 
     return jax.lax.scan(step, state, jax.random.split(key, count))
-
-
-class _OnRows(eqx.Module):
-    """The network's output at each row."""
-
-    def __call__(self, network: Any, inputs: Points) -> Array:
-        return jax.vmap(network)(inputs)
-
-
-class _AtHorizon(eqx.Module):
-    """U of a representation at each row, at the problem's horizon."""
-
-    problem: Problem
-
-    def __call__(self, network: Any, inputs: Points) -> Array:
-        t = jnp.asarray(self.problem.horizon, inputs.dtype)
-        return network.evaluate(self.problem, t, network.prepare(self.problem), inputs).u
-
-
-class _OnExamples(eqx.Module):
-    """A loss on a batch of rows, drawn without replacement."""
-
-    predict: _OnRows | _AtHorizon
-    loss: Callable[[Array, Array], Scalar]
-    batch: int = eqx.field(static=True)
-
-    def __call__(self, network: Any, data: Data, key: PRNGKeyArray) -> Scalar:
-        size = min(self.batch, data.inputs.shape[0])
-        rows = jax.random.choice(key, data.inputs.shape[0], (size,), replace=False)
-        return self.loss(self.predict(network, data.inputs[rows]), data.targets[rows])
-
-
-class _Residual(eqx.Module):
-    """The network's own loss on a problem."""
-
-    batch: int = eqx.field(static=True)
-
-    def __call__(self, network: LearnsEquation, problem: Problem, key: PRNGKeyArray) -> Scalar:
-        return network.residual_loss(problem, self.batch, key=key)
-
-
-def _task(source: Problem | Data, method: Any, recipe: Recipe, key: PRNGKeyArray) -> tuple[Any, _Loss, Any]:
-    """The method to train, its loss, and what the loss reads."""
-    if isinstance(source, Data):
-        return method, _OnExamples(_OnRows(), recipe.loss, recipe.batch), source
-    if not isinstance(source, Problem):
-        raise TypeError(f"fit() takes a Problem or Data; got {type(source).__name__}. Use hj.Data(inputs, targets).")
-    if not isinstance(method, AbstractRepresentation):
-        raise TypeError(f"fit() trains representations on a Problem; got {type(method).__name__}. Give Data instead.")
-    if isinstance(method, LearnsEquation):
-        source = cast(source, jnp.result_type(float))
-        begun = method.begin(source, key=key)
-        return begun, _Residual(recipe.batch), source
-    require(
-        recipe.reference is not None,
-        "`reference` is needed to fit a Problem: a method that solves it, e.g. HopfCole(). Set it in Recipe.",
-    )
-    assert recipe.reference is not None
-    method.check(source)
-    domain = source.domain
-    points = jax.random.uniform(key, (recipe.samples, source.dimension)) * domain.extent + domain.lower
-    targets = solve(source, recipe.reference, jnp.atleast_1d(source.horizon), points=points).u[0]
-    return (
-        method,
-        _OnExamples(_AtHorizon(cast(source, targets.dtype)), recipe.loss, recipe.batch),
-        Data(points, targets),
-    )

@@ -153,6 +153,50 @@ def test_losses_against_numpy() -> None:
     np.testing.assert_allclose(hj.losses.SquaredError()(jnp.asarray(a), jnp.asarray(b)), ((a - b) ** 2).mean())
 
 
+class InterruptionError(Exception):
+    pass
+
+
+def test_an_interrupted_run_goes_on_bit_for_bit(data: hj.Data, trained, tmp_path) -> None:
+    """Stopped from outside after 150 of 300 steps, and again after 250."""
+    file = tmp_path / "run.npz"
+
+    def stop_at(share: float):
+        def progress(done: float) -> None:
+            if done >= share:
+                raise InterruptionError
+
+        return progress
+
+    for share in (0.5, 0.8):
+        with pytest.raises(InterruptionError):
+            hj.fit(data, start(), RECIPE, key=jax.random.key(2), checkpoint=file, progress=stop_at(share))
+    network, history = hj.fit(data, start(), RECIPE, key=jax.random.key(2), checkpoint=file)
+    np.testing.assert_array_equal(history.losses, trained[1].losses)
+    assert same(network, trained[0])
+    assert (history.best_step, history.best_loss) == (trained[1].best_step, trained[1].best_loss)
+    again, unchanged = hj.fit(data, start(), RECIPE, key=jax.random.key(2), checkpoint=file)
+    assert same(again, network)
+    assert unchanged.losses.shape == (300,)
+
+
+def test_a_checkpoint_of_something_else_is_refused(data: hj.Data, tmp_path) -> None:
+    file, short = tmp_path / "run.npz", hj.Recipe(steps=20)
+    hj.fit(data, start(), short, key=jax.random.key(2), checkpoint=file)
+    with pytest.raises(ValueError, match=r"holds LSE\(weights=\[6,2\].* but the network is LSE\(weights=\[7,2\]"):
+        hj.fit(data, start(7), short, key=jax.random.key(2), checkpoint=file)
+    with pytest.raises(ValueError, match="another `key`"):
+        hj.fit(data, start(), short, key=jax.random.key(3), checkpoint=file)
+    momentum = hj.Recipe(steps=20, optimiser=optax.sgd(1e-3, momentum=0.9))
+    with pytest.raises(ValueError, match="another optimiser"):
+        hj.fit(data, start(), momentum, key=jax.random.key(2), checkpoint=file)
+    hj.save_weights(file, start())
+    with pytest.raises(ValueError, match="holds weights alone"):
+        hj.fit(data, start(), short, key=jax.random.key(2), checkpoint=file)
+    with pytest.raises(ValueError, match="folder"):
+        hj.fit(data, start(), short, key=jax.random.key(2), checkpoint=tmp_path / "no" / "run.npz")
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
