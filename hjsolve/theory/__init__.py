@@ -2,5 +2,6 @@
 
 from . import costate, gibbs
 from .dictionary import as_network, as_problem
+from .measurement import MeasuredEquation, measure_equation
 
-__all__ = ["as_network", "as_problem", "costate", "gibbs"]
+__all__ = ["MeasuredEquation", "as_network", "as_problem", "costate", "gibbs", "measure_equation"]

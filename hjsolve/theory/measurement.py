@@ -1,0 +1,248 @@
+"""The equation of a black box: H and ε regressed from what one step of it does to smooth periodic fields."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.stats import t as student
+
+from ..checks import check_range, concrete, counts, number, require, whole_number
+from ..kernels.interpolate import interpolate
+from ..methods.base import AbstractEvolution, AbstractRepresentation
+from ..methods.network.fourier_grid import FourierGrid
+from ..problem import Problem
+from ..problem.initials import Atoms
+from ..solve import cast
+from ..typing import Array, ArrayLike, Float, Scalar, Values, Vectors
+
+_LEVEL = 0.95
+_SEEN = 0.5
+"""Hats that fewer nodes than this have touched, in sum, say nothing."""
+
+
+class MeasuredEquation(eqx.Module):
+    """`u_t + Ĥ(∇u) − v̂ V = ε̂ Δu`, as a method was seen to solve it.
+
+    `slopes` are the knots `[K]` of each axis, `hamiltonian_curve` Ĥ there `[K, ..., K]` (NaN where no data came near).
+    `viscosity` is ε̂, averaged over the data where it depends on |∇u|: ε̂(p) = Σ_j `viscosity_terms`_j |p|^{2j}.
+    `viscosity_interval` holds it with 95 % confidence, samples being independent. `potential` is v̂, 0 without one.
+    `residual` is what this equation does not explain of u_t, relative, in the mean square.
+    """
+
+    slopes: Float[Array, "d K"]
+    hamiltonian_curve: Array
+    viscosity: float
+    viscosity_interval: tuple[float, float]
+    viscosity_terms: Float[Array, "J"]
+    potential: float
+    residual: float
+
+    def hamiltonian(self, p: Vectors) -> Values:
+        """Ĥ `[...]` at slopes p `[d, ...]`, linear between the knots."""
+        lower, spacing = self.slopes[:, 0], self.slopes[:, 1] - self.slopes[:, 0]
+        points = p.reshape(len(p), -1).T
+        flat = interpolate(self.hamiltonian_curve, lower, spacing, (False,) * len(p), points, order=1)
+        return flat.reshape(p.shape[1:])
+
+
+def measure_equation(
+    method: AbstractEvolution | AbstractRepresentation,
+    samples: Sequence[Problem],
+    *,
+    time: ArrayLike = 0.0,
+    dt: ArrayLike | None = None,
+    cells: int | tuple[int, ...] | None = None,
+    knots: int | None = None,
+    viscosity_terms: int = 1,
+    potential: Callable[[Vectors], Values] | None = None,
+) -> MeasuredEquation:
+    """Regress (u₁ − u₀)/Δt on −Ĥ(∇u), ε̂ Δu and v̂ V at ū = (u₀ + u₁)/2, over all nodes of all `samples`.
+
+    `samples` are problems on one torus that differ in the numbers of their data (and are alike otherwise), smooth
+    enough for their derivatives to be taken by Fourier transform; u₀ is the method's solution at `time`, u₁ one step
+    later: of length `dt`, by default the longest stable step of all samples. A representation has no steps and no
+    nodes, and needs `dt` and `cells`. Ĥ is linear between `knots` an axis (default 41 in 1-D, 13 in 2-D) over the
+    slopes that occur; ε̂ has `viscosity_terms` terms in |∇u|². The difference quotient at the midpoint is that of an
+    equation to O(Δt²), so that of a first-order Lax-Friedrichs scheme this is `ε + αΔx/2 − (Δt/2)H'(u_x)²`.
+
+    Raises `ValueError` for fewer than 2 samples, another kind of domain, and samples of different structure.
+    """
+    problems = _stacked(samples)
+    first = samples[0]
+    d = first.dimension
+    begin, grid = _checked(method, first, time, dt, cells)
+    whole_number("viscosity_terms", viscosity_terms, least=1, remedy="1 is a constant ε.")
+    count = {1: 41, 2: 13}.get(d, 7) if knots is None else whole_number("knots", knots, least=3, remedy="Per axis.")
+    before, after, step = _stepped(method, problems, begin, None if dt is None else number("dt", dt), grid)
+    middle = (before + after) / 2
+    rate = (after - before) / step
+    require(np.isfinite(np.asarray(rate)).all(), "the method's step is not finite on all samples. Give a smaller `dt`.")
+    slopes, laplacian = jax.vmap(lambda u: _derivatives(grid, u))(middle)
+    slopes = jnp.moveaxis(slopes, 1, -1).reshape(len(rate), -1, d)
+    fixed = [jnp.sum(slopes**2, axis=-1) ** j * laplacian.reshape(len(rate), -1) for j in range(viscosity_terms)]
+    if potential is not None:
+        fixed.append(jnp.broadcast_to(potential(grid.points.T), fixed[0].shape))
+    low, high = jnp.min(slopes, axis=(0, 1)), jnp.max(slopes, axis=(0, 1))
+    require(np.asarray(high > low).all(), "`samples` must have slopes: all of these are constant.")
+    found = _regress(slopes, jnp.stack(fixed, axis=-1), rate.reshape(len(rate), -1), low, high, count)
+    return _summary(found, slopes, fixed[0], jnp.linspace(low, high, count).T, viscosity_terms)
+
+
+class _Fit(eqx.Module):
+    coefficients: Array
+    covariance: Array
+    touched: Array
+    residual: Scalar
+    knots: int = eqx.field(static=True)
+
+
+def _stacked(samples: Sequence[Problem]) -> Problem:
+    require(
+        len(samples) >= 2, f"`samples` must hold at least 2 problems, whose spread is the error; got {len(samples)}."
+    )
+    arrays, statics = zip(*(eqx.partition(sample, eqx.is_array_like) for sample in samples), strict=True)
+    require(
+        all(eqx.tree_equal(static, statics[0]) is True for static in statics),
+        "`samples` must be problems that differ in numbers alone. Write their data as one function with arrays: "
+        "hj.initials.Custom(eqx.Partial(function, numbers)).",
+    )
+    stacked: Problem = eqx.combine(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays), statics[0])
+    return cast(stacked, jnp.result_type(float))
+
+
+def _checked(
+    method: Any, problem: Problem, time: ArrayLike, dt: ArrayLike | None, cells: int | tuple[int, ...] | None
+) -> tuple[Scalar, FourierGrid]:
+    d = problem.dimension
+    require(all(problem.domain.periodic), "`samples` must live on a torus: derivatives are taken by Fourier transform.")
+    require(not isinstance(problem.initial, Atoms), "`samples` must have functions as data; got Atoms.")
+    begin = jnp.asarray(number("time", time), jnp.result_type(float))
+    check_range("time", begin, least=0.0, remedy="When the step begins.")
+    if isinstance(method, AbstractEvolution):
+        require(cells is None, "`cells` belongs to representations: this method has nodes of its own.")
+        require(concrete(begin) == 0, "`time` must be 0 for a method that steps: its samples are the data.")
+        x = np.asarray(method.nodes(problem))
+        shape = tuple(len(np.unique(np.round(x[:, k], 12))) for k in range(d))
+    elif isinstance(method, AbstractRepresentation):
+        require(
+            dt is not None and cells is not None, "`dt` and `cells` are needed for a method without steps and nodes."
+        )
+        assert cells is not None
+        given = counts("cells", cells)
+        shape = (given,) * d if isinstance(given, int) else given
+    else:
+        raise TypeError(f"`method` must be an evolution or a representation; got {type(method).__name__}.")
+    if dt is not None:
+        check_range("dt", number("dt", dt), above=0.0, remedy="The length of the step.")
+    method.check(problem)
+    return begin, FourierGrid(cast(problem, jnp.result_type(float)).domain, shape)
+
+
+@eqx.filter_jit
+def _stepped(
+    method: AbstractEvolution | AbstractRepresentation,
+    problems: Problem,
+    begin: Scalar,
+    dt: Array | None,
+    grid: FourierGrid,
+) -> tuple[Array, Array, Scalar]:
+    """u₀ and u₁ `[samples, n_1, ..., n_d]`, and the step."""
+    method = cast(method, begin.dtype)
+
+    def shaped(u: Array) -> Array:
+        return u.reshape(-1, *grid.cells)
+
+    if isinstance(method, AbstractRepresentation):
+        assert dt is not None
+        step = jnp.asarray(dt, begin.dtype)
+
+        def both(problem: Problem) -> Array:
+            state = method.prepare(problem, key=jax.random.key(0))
+            times = (begin, begin + step)
+            return jnp.stack([method.evaluate(problem, t, state, grid.points, key=jax.random.key(0)).u for t in times])
+
+        found = eqx.filter_vmap(both)(problems)
+        return shaped(found[:, 0]), shaped(found[:, 1]), step
+    states = eqx.filter_vmap(lambda p: method.init(p))(problems)
+    longest = jnp.min(eqx.filter_vmap(lambda p, s: method.stable_dt(p, begin, s))(problems, states))
+    step = longest if dt is None else jnp.asarray(dt, begin.dtype)
+
+    def value(problem: Problem, t: Scalar, state: Any) -> Array:
+        return method.evaluate(problem, t, state, None).u
+
+    after = eqx.filter_vmap(lambda p, s: method.step(p, begin, step, s)[0])(problems, states)
+    return (
+        shaped(eqx.filter_vmap(lambda p, s: value(p, begin, s))(problems, states)),
+        shaped(eqx.filter_vmap(lambda p, s: value(p, begin + step, s))(problems, after)),
+        step,
+    )
+
+
+def _derivatives(grid: FourierGrid, u: Values) -> tuple[Vectors, Values]:
+    """∇u and Δu by Fourier transform."""
+    modes = grid.modes(u)
+    return grid.values(grid.with_gradient(modes)[1:]), grid.values(-grid.laplacian * modes)
+
+
+@eqx.filter_jit
+def _regress(slopes: Array, fixed: Array, rate: Array, low: Array, high: Array, knots: int) -> _Fit:
+    """Least squares on hats in the slopes `[s, m, d]` and the columns `fixed` `[s, m, f]`; rows of a sample depend."""
+    samples, f = rate.shape[0], fixed.shape[-1]
+    scale = jnp.sqrt(jnp.mean(fixed**2, axis=(0, 1)))
+    fixed = fixed / jnp.where(scale > 0, scale, 1.0)
+
+    def columns(p: Array, others: Array) -> Array:
+        share = (p - low) / (high - low) * (knots - 1)
+        hats = jnp.maximum(1 - jnp.abs(share[:, :, None] - jnp.arange(knots)), 0.0)  # [m, d, K]
+        table = hats[:, 0]
+        for axis in range(1, p.shape[1]):
+            table = (table[:, :, None] * hats[:, axis, None, :]).reshape(len(p), -1)
+        return jnp.concatenate([-table, others], axis=1)
+
+    def one(p: Array, others: Array, v: Array) -> tuple[Array, Array]:
+        a = columns(p, others)
+        return a.T @ a, a.T @ v
+
+    def total(carry: tuple[Array, Array], row: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], None]:
+        gram, right = one(*row)
+        return (carry[0] + gram, carry[1] + right), None
+
+    width = knots ** slopes.shape[-1] + f
+    zero = (jnp.zeros((width, width), rate.dtype), jnp.zeros(width, rate.dtype))
+    (gram, right), _ = jax.lax.scan(total, zero, (slopes, fixed, rate))
+    ridge = 1e-12 * jnp.trace(gram) / width
+    inverse = jnp.linalg.inv(gram + ridge * jnp.eye(width))
+    coefficients = inverse @ right
+
+    def scores(p: Array, others: Array, v: Array) -> tuple[Array, Array]:
+        a = columns(p, others)
+        left = v - a @ coefficients
+        return a.T @ left, jnp.sum(left**2)
+
+    pulls, squares = jax.lax.map(lambda row: scores(*row), (slopes, fixed, rate))
+    meat = pulls.T @ pulls * samples / (samples - 1)
+    units = jnp.concatenate([jnp.ones(width - f), jnp.where(scale > 0, scale, 1.0)])
+    covariance = inverse @ meat @ inverse / units[:, None] / units
+    residual = jnp.sqrt(jnp.sum(squares) / jnp.sum(rate**2))
+    return _Fit(coefficients / units, covariance, jnp.diag(gram)[: width - f], residual, knots)
+
+
+def _summary(found: _Fit, slopes: Array, laplacian: Array, places: Array, terms: int) -> MeasuredEquation:
+    samples, d = slopes.shape[0], slopes.shape[-1]
+    hats = found.knots**d
+    weight = jnp.sum(slopes**2, axis=-1)
+    mean = jnp.stack([jnp.sum(weight**j * laplacian**2) / jnp.sum(laplacian**2) for j in range(terms)])
+    chosen = slice(hats, hats + terms)
+    viscosity = float(mean @ found.coefficients[chosen])
+    spread = float(jnp.sqrt(mean @ found.covariance[chosen, chosen] @ mean)) * float(
+        student.ppf((1 + _LEVEL) / 2, samples - 1)
+    )
+    curve = jnp.where(found.touched > _SEEN, found.coefficients[:hats], jnp.nan).reshape((found.knots,) * d)
+    potential = float(found.coefficients[hats + terms]) if len(found.coefficients) > hats + terms else 0.0
+    return MeasuredEquation(
+        places, curve, viscosity, (viscosity - spread, viscosity + spread), found.coefficients[chosen],
+        potential, float(found.residual),
+    )  # fmt: skip
