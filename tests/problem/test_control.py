@@ -202,3 +202,10 @@ def test_bad_systems_are_refused(build, error, message: str) -> None:
 def test_wrong_shapes_are_refused_by_the_problem(hamiltonian, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         hj.Problem(hamiltonian, 0.0, hj.initials.Norm(), hj.Box([-1.0] * 3, [1.0] * 3), 1.0)
+
+
+def test_a_finite_set_of_inputs_under_jit_and_vmap() -> None:
+    system = H.ControlAffine(lambda t, x: [0.0], [[1.0]], H.inputs.Finite([-1.0, 0.2, 3.0]))
+    p = jnp.array([[1.0], [-2.0]])
+    np.testing.assert_allclose(jax.vmap(lambda p: system.control(jnp.zeros(()), p, p))(p), [[-1.0], [3.0]])
+    np.testing.assert_allclose(jax.jit(lambda p: system.velocity(jnp.zeros(()), p, p))(p[0]), [1.0])

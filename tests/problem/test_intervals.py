@@ -130,3 +130,31 @@ def test_one_of_several_branches() -> None:
     by_slope = lambda t, x, p: jnp.where(p[0] < -2, 9 * p[0], jnp.where(p[0] < 0.5, jnp.abs(p[0]), p[0] ** 2))
     found = hj.hamiltonians.Custom(by_slope).speed_bound(jnp.zeros(()), x, low, jnp.asarray([[0.2, 1.0, 2.0]]))
     np.testing.assert_allclose(found, [[1.0, 2.0, 4.0]], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda t, x, p: jnp.maximum(p[0], 5 * (p[1] - 1.16)),
+        lambda t, x, p: jnp.maximum(p[1], p[2]) ** 2,
+        lambda t, x, p: jnp.minimum(p[0], p[1]) * p[2],
+    ],
+)
+def test_the_larger_of_two_slopes_is_bounded_without_sampling(function) -> None:
+    """Its derivative divides by 1 or 2, which is no zero: in each of 100 boxes no speed of 400 slopes is beyond it."""
+    hamiltonian, rng = hj.hamiltonians.Custom(function, dimension=3), np.random.default_rng(0)
+    t, x = jnp.zeros(()), jnp.zeros((3, 400))
+    speeds = jax.jit(lambda p: jnp.max(jnp.abs(hamiltonian.velocity(t, x, p)), axis=1))
+    bound = jax.jit(lambda low, high: hamiltonian.speed_bound(t, x[:, 0], low, high))
+    for _ in range(100):
+        low, high = np.sort(rng.uniform(-2, 2, size=(2, 3)), axis=0)
+        assert (speeds(rng.uniform(low, high, size=(400, 3)).T) <= bound(low, high) + 1e-12).all()
+    np.testing.assert_allclose(bound(-np.ones(3), np.ones(3)) > 0, speeds(rng.uniform(-1, 1, (400, 3)).T) > 0)
+
+
+def test_a_bound_in_a_direction_that_no_sample_moves_in_is_kept() -> None:
+    """1/(2 + p₀ sin p₀) divides by an interval; what max adds along p₁ is seen by no corner of the box."""
+    function = lambda t, x, p: p[0] / (2 + p[0] * jnp.sin(p[0])) + 5 * jnp.maximum(0.05 - jnp.abs(p[1] - 0.51), 0.0)
+    hamiltonian = hj.hamiltonians.Custom(function, dimension=2)
+    bound = hamiltonian.speed_bound(jnp.zeros(()), jnp.zeros(2), jnp.zeros(2), jnp.array([1.0, 1.0]))
+    assert bound[1] >= 5

@@ -32,6 +32,8 @@ from .stretchings import AbstractStretching
 _LARGEST_SECOND = {2: 4.0, 6: 544 / 90}
 """Δx² times the largest eigenvalue of −∂_ii, by order of the central difference."""
 _START_FRACTION = 0.1
+_LASTING = 0.1
+"""Of the range of u: what diffusion may change in a step that is not limited by its stability."""
 _LONG = 1 / 256
 """Of the horizon: longer steps are tried before they are taken, and none is where the problem changes in time."""
 
@@ -42,11 +44,11 @@ class FiniteDifference(AbstractEvolution):
     `cells` is one number, or one per axis; an axis of n cells has n + 1 nodes, a periodic axis n. `stretching` maps
     equal cells to unequal ones, on every axis or by a list with None for uniform axes. The step obeys
     `Δt Σ_i (α_i/Δx_i + kε/Δx_i²) <= number` with the speeds α_i of the current gradients; `stepper=steppers.Auto()`
-    does without the second term where viscosity can be split off. The viscous term is central of order 6 (2 with
-    first-order derivatives). Order 5 in Δx where u is smooth with `step_rules.PowerLaw()`, 3 in Δt;
-    first order in L1 at kinks. Any dimension; memory is a few fields per axis. Rounding does not grow with the number
-    of steps, which are added up without (but those of ForwardEuler): in float32 that of the slopes remains, some
-    1e-8 |u|/Δx a unit of time.
+    does without the second term where viscosity can be split off (in steps in which it changes u by a tenth of its
+    range at most). The viscous term is central of order 6 (2 with first-order derivatives). Order 5 in Δx where u is
+    smooth with `step_rules.PowerLaw()`, 3 in Δt; first order in L1 at kinks. Any dimension; memory is a few fields per
+    axis. Rounding does not grow with the number of steps, which are added up without (but those of ForwardEuler): in
+    float32 that of the slopes remains, some 1e-8 |u|/Δx a unit of time.
 
     Data that are `Atoms` are singular at t = 0: the march starts at `start` (default horizon/10) from their exact
     normalised solution, and the unnormalised u_N is returned.
@@ -162,13 +164,16 @@ class FiniteDifference(AbstractEvolution):
 
         A step so long that slopes grow beyond the limit within it is halved (data without slopes allow any). Where the
         problem changes in time, steps are at most horizon/256, and halved where the limit does not hold later in them.
-        Those of `Fixed` are what they are. Steps are constants to autodiff.
+        Where diffusion has no limit of stability, it changes u by a tenth of its range in a step at most. Those of
+        `Fixed` are what they are. Steps are constants to autodiff.
         """
         mesh = self.mesh(problem)
         u = on_faces(problem, mesh, t, state.value)  # what faces hold may be the steepest of all
         rate = jnp.max(self._rates(problem, t, u))
         limit = jnp.where(rate > 0, 1 / jnp.where(rate > 0, rate, 1.0), problem.horizon)
         dt = self.step_rule(limit, jnp.min(mesh.spacing / mesh.domain.extent))
+        if self.step_rule.bounded and not isinstance(self.stepper, AbstractExplicit):
+            dt = jnp.minimum(dt, self._while_shape_lasts(problem, mesh, u))
         if self.step_rule.bounded and problem.changes_in_time:
 
             def too_late(dt: Scalar) -> Array:
@@ -178,6 +183,17 @@ class FiniteDifference(AbstractEvolution):
         elif self.step_rule.bounded and self._speed_depends_on_slopes(problem):
             dt = jax.lax.cond(dt > _LONG * problem.horizon, lambda: self._shortened(problem, t, dt, u), lambda: dt)
         return jax.lax.stop_gradient(dt)
+
+    def _while_shape_lasts(self, problem: Problem, mesh: Mesh, u: Values) -> Scalar:
+        """How long diffusion takes to change u by a share of its range: implicit stages are accurate for no longer."""
+        if hindrance(problem, mesh) is not None:
+            return jnp.asarray(problem.horizon)
+        assert isinstance(problem.viscosity, Constant)
+        noise = jnp.finfo(u.dtype).eps * jnp.max(jnp.abs(u)) * jnp.sum(8 / mesh.spacing**2)
+        bend = jnp.max(jnp.abs(diffused(jnp.ones_like(problem.horizon), GridHessian(mesh, u, self._viscous_order()))))
+        rate = problem.viscosity.epsilon * jnp.maximum(bend - noise, 0.0)
+        longest = _LASTING * (jnp.max(u) - jnp.min(u))
+        return jnp.where(rate > 0, longest / jnp.where(rate > 0, rate, 1.0), problem.horizon)
 
     def _shortened(self, problem: Problem, t: Scalar, dt: Scalar, u: Values) -> Scalar:
         """The longest dt/2^k after which, by Euler's step, the limit still holds."""

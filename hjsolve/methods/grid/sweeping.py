@@ -41,7 +41,7 @@ class FastSweeping(AbstractStationary):
     like Δx log(1/Δx): give the target a radius). `order` 3 goes on from there with WENO3 differences, to order 2 to 3
     where u is smooth at ε = 0; with viscosity the first nodes at Dirichlet faces and targets are of order 1 (see
     `PolicyIteration`). Sweeping stops when 2^d sweeps change u by less than `tolerance` of its largest value,
-    or after `max_sweeps`. Differentiable in reverse mode at the fixed point.
+    or, in each of its two or three stages, after `max_sweeps`. Differentiable in reverse mode at the fixed point.
 
     Sources: Zhao 2004, doi:10.1090/S0025-5718-04-01678-3; Kao, Osher & Qian 2004, doi:10.1016/j.jcp.2003.11.007;
     Zhang, Zhao & Qian 2006, doi:10.1007/s10915-005-9014-3.

@@ -12,7 +12,7 @@ from ...results import HJWarning
 from ...typing import Scalar, Values, Vectors
 from ..probe import depends_on
 from .base import AbstractHamiltonian, as_column, differentiated_velocity, sampled_speed_bound
-from .intervals import largest_magnitude_over, parts
+from .intervals import largest_magnitude_over, lattice
 
 _PROBE = (3, 5)
 _USEFUL = 100.0
@@ -31,7 +31,7 @@ class Custom(AbstractHamiltonian):
     `bound(t, x, p_lo, p_hi) -> [d, ...]` bounds |∂H/∂p_i| over a box of slopes. Without it interval arithmetic on ∂H/∂p
     does; it may be larger than need be, which costs dissipation and shorter steps. Where it is infinite or useless (a
     division by what may vanish) or the function has an operation that it does not know (with a warning), 1.1 times the
-    largest speed at the box's corners and centres is taken, an estimate.
+    largest speed at the corners of the box and of parts of it (or its centres) is taken, an estimate.
     """
 
     function: Callable[[Scalar, Vectors, Vectors], Values]
@@ -90,14 +90,18 @@ def _bound(hamiltonian: Custom, t: Scalar, x: Vectors, p_lo: Vectors, p_hi: Vect
     x = x.reshape(len(x), -1)[:, 0]
     whole = largest_magnitude_over(speeds, low, high)
     assert whole is not None
-    corners, width = parts(low, high)
-    sampled = jnp.max(jnp.abs(speeds(jnp.concatenate([corners, corners + width], axis=1))), axis=1)
+    sampled = jnp.max(jnp.abs(speeds(lattice(low, high))), axis=1)
     return jnp.fmin(bound, as_column(_where_useful(whole[0], sampled), bound))
 
 
 def _where_useful(bound: Vectors, sampled: Vectors) -> Vectors:
-    """The bound, but where an interval about the zero of a divisor made it huge: there the speeds found, times 1.1."""
-    return jnp.where(bound <= _USEFUL * sampled, bound, 1.1 * sampled)
+    """The bound, but where an interval about the zero of a divisor made it huge: there the speeds found, times 1.1.
+
+    A component that no sample saw move is compared with the fastest one.
+    """
+    fastest = jnp.max(sampled)
+    seen = jnp.where(sampled > 0, sampled, jnp.where(fastest > 0, fastest, jnp.finfo(sampled.dtype).max / _USEFUL))
+    return jnp.where(bound <= _USEFUL * seen, bound, 1.1 * sampled)
 
 
 class _Pointwise(eqx.Module):

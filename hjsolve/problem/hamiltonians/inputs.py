@@ -138,7 +138,7 @@ class Finite(AbstractInputs):
     def minimiser(self, q: Vectors) -> Vectors:
         """The first of the values with the least q·a."""
         chosen = jnp.argmin(self._products(q), axis=0)
-        return jnp.moveaxis(self.values[chosen], -1, 0)
+        return jnp.moveaxis(jnp.asarray(self.values)[chosen], -1, 0)
 
     def least(self, q: Vectors) -> Values:
         """min_n q·values_n."""
@@ -150,7 +150,7 @@ class Finite(AbstractInputs):
         return jnp.max(jnp.stack(jnp.broadcast_arrays(*terms)), axis=0)
 
     def _products(self, q: Vectors) -> Values:
-        return jnp.tensordot(self.values, q, axes=1)
+        return jnp.tensordot(jnp.asarray(self.values), q, axes=1)
 
 
 def _length(q: Vectors) -> Values:

@@ -5,12 +5,14 @@ interval. Natural interval extension: a bound, sharp where every argument occurs
 doi:10.1137/1.9780898717716, chapter 5).
 """
 
+import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ...typing import Array, Vectors
 
@@ -27,6 +29,8 @@ class Interval(NamedTuple):
     high: Array
     finite: bool
     """Whether it is bounded wherever the box is: no division, root or logarithm on the way."""
+    nonzero: bool = False
+    """Whether it is known not to hold 0, wherever the box is."""
 
 
 Value: TypeAlias = Interval | Array | None
@@ -66,13 +70,20 @@ def parts(p_lo: Vectors, p_hi: Vectors) -> tuple[Vectors, Vectors]:
     return p_lo[:, None] + steps * width, width
 
 
+def lattice(p_lo: Vectors, p_hi: Vectors) -> Vectors:
+    """The corners `[d, places]` of all the parts of one box `[d]`, the box's own among them."""
+    pieces = _FINE.get(len(p_lo), 1)
+    steps = jnp.asarray(list(itertools.product(range(pieces + 1), repeat=len(p_lo))), p_lo.dtype).T / pieces
+    return p_lo[:, None] + steps * (p_hi - p_lo)[:, None]
+
+
 def _over(function: Callable[[Vectors], Vectors], low: Vectors, high: Vectors) -> tuple[Vectors, bool] | None:
     program = jax.make_jaxpr(function)(low)
     (found,) = _run(program.jaxpr, program.consts, [Interval(low, high, True)])
     if found is None:
         return None
-    low, high, safe = found if isinstance(found, Interval) else Interval(found, found, True)
-    return jnp.maximum(jnp.abs(low), jnp.abs(high)), safe
+    ends = found if isinstance(found, Interval) else Interval(found, found, True)
+    return jnp.maximum(jnp.abs(ends.low), jnp.abs(ends.high)), ends.finite
 
 
 def _run(program: Any, constants: Sequence[Array], arguments: Sequence[Value]) -> list[Value]:
@@ -97,14 +108,17 @@ def _apply(equation: Any, inputs: list[Value]) -> list[Value]:
         inner = next(parameters[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in parameters)
         return _run(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), inputs)
     if not any(v is None or isinstance(v, Interval) for v in inputs):
-        found = primitive.bind(*inputs, **parameters)
+        # numbers that are known while tracing stay known
+        free = any(isinstance(v, jax.core.Tracer) for v in inputs)
+        with contextlib.nullcontext() if free else jax.ensure_compile_time_eval():
+            found = primitive.bind(*inputs, **parameters)
         return list(found) if primitive.multiple_results else [found]
     if any(v is None for v in inputs):
         return unknown
     known: Any = inputs
     whole = [v if isinstance(v, Interval) else Interval(v, v, True) for v in known]
-    singular = name in _SINGULAR and not (name == "div" and not isinstance(known[1], Interval))
-    finite = all(v.finite for v in whole) and not singular
+    divides = name == "div" and (whole[1].nonzero or not isinstance(known[1], Interval))
+    finite = all(v.finite for v in whole) and (divides or name not in _SINGULAR)
     if name == "mul" and equation.invars[0] is equation.invars[1]:
         low, high = _even(jnp.square, whole[0])
     elif name in _INCREASING:
@@ -117,7 +131,15 @@ def _apply(equation: Any, inputs: list[Value]) -> list[Value]:
         return unknown
     if primitive.multiple_results:
         return [Interval(*ends, finite) for ends in zip(low, high, strict=True)]
-    return [Interval(low, high, finite)]
+    return [Interval(low, high, finite, name == "select_n" and _same_sign(known[1:]))]
+
+
+def _same_sign(cases: Sequence[Value]) -> bool:
+    """Whether all are known numbers above 0, or all below."""
+    if any(v is None or isinstance(v, Interval | jax.core.Tracer) for v in cases):
+        return False
+    values = [np.asarray(v) for v in cases]
+    return all((v > 0).all() for v in values) or all((v < 0).all() for v in values)
 
 
 _Pair: TypeAlias = tuple[Array, Array]

@@ -234,6 +234,37 @@ def test_gradients_pass_through_the_minimum() -> None:
         np.testing.assert_allclose(both(0.6)[1], difference, rtol=2e-2)
 
 
+@pytest.mark.parametrize(
+    "hamiltonian", [H.Quadratic(0.3), H.ControlAffine(lambda t, x: [0.2], [[1.0]], H.inputs.Box(-0.5, 0.5))]
+)
+def test_the_derivative_in_time_is_that_of_the_solution(hamiltonian) -> None:
+    """∂u/∂T in reverse mode against differences: the path's part is not counted twice."""
+
+    def value(T):
+        data = hj.initials.Custom(lambda x: 0.5 * jnp.sin(jnp.pi * x[0]))
+        problem = hj.Problem(hamiltonian, 0.0, data, hj.Torus([-1.0], [1.0]), 1.0)
+        return hj.solve(problem, SL(24), jnp.stack([T]), points=jnp.array([[0.13]]), checkpoints=16).u[-1, 0]
+
+    both = jax.jit(jax.value_and_grad(value))
+    difference = (both(0.3018)[0] - both(0.3016)[0]) / 2e-4
+    np.testing.assert_allclose(both(0.3017)[1], difference, rtol=1e-5)
+
+
+def test_the_derivative_of_an_exit_is_that_of_the_time_it_takes() -> None:
+    """min_s (b − x)²/s + V s = 2√V (b − x): 0 in the horizon, 2 in b, (b − x)/√V in V."""
+
+    def value(numbers):
+        b, potential, T = numbers
+        box = hj.Box([0.0], [b], boundary=[(B.StateConstraint(), B.Dirichlet(0.0))])
+        hamiltonian = H.WithPotential(H.Quadratic(0.25), lambda x: potential + 0 * x[0])
+        problem = hj.Problem(hamiltonian, 0.0, hj.initials.Custom(lambda x: 5.0 + 0 * x[0]), box, T)
+        return hj.solve(problem, SL(40), jnp.stack([T]), points=jnp.array([[0.6]]), checkpoints=16).u[-1, 0]
+
+    u, slope = jax.jit(jax.value_and_grad(value))(jnp.array([1.0, 1.0, 1.013]))
+    np.testing.assert_allclose(u, 0.8, atol=1e-6)
+    np.testing.assert_allclose(slope, [2.0, 0.4, 0.0], atol=0.01)  # the minimum over s is found to 1e-5 in u
+
+
 def test_float32() -> None:
     problem = hj.Problem(H.Quadratic(), 0.0, hj.initials.Cosine(1.0, np.pi), hj.Torus([-2.0], [2.0]), 0.05)
     with jax.enable_x64(False):

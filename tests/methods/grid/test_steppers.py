@@ -1,5 +1,7 @@
 """Time steppers: their orders, their limits, and how many steps they take where viscosity is stiff."""
 
+import warnings
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -146,6 +148,20 @@ BENT = hj.initials.Custom(lambda x: jnp.cos(np.pi * x[0]) + 0.5 * jnp.sin(2 * np
 
 def steep(viscosity: float, half: float = 1.0) -> hj.Problem:
     return hj.Problem(hj.hamiltonians.Quadratic(0.5), viscosity, BENT, hj.Torus([-half], [half]), 0.3)
+
+
+@pytest.mark.parametrize("stepper", [steppers.Strang(), steppers.IMEX(), steppers.Auto()])
+def test_where_diffusion_dominates_its_shape_is_followed(stepper) -> None:
+    """sin πx between walls fades like e^{−π²t}, nearly without transport: to 1 % after ten e-foldings."""
+    box = hj.Box([0.0], [1.0], boundary=hj.boundaries.Dirichlet(0.0))
+    data = hj.initials.Custom(lambda x: jnp.sin(jnp.pi * x[0]))
+    problem = hj.Problem(hj.hamiltonians.Linear([1e-3]), 1.0, data, box, 1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        solution = hj.solve(problem, hj.methods.grid.FiniteDifference(40, stepper=stepper), [0.1, 0.5, 1.0])
+    top = np.exp(-(np.pi**2) * np.array([0.1, 0.5, 1.0]))
+    np.testing.assert_allclose(solution.u.max(axis=1), top, rtol=0.01)
+    assert solution.stats["steps"] < 150
 
 
 def test_steps_that_viscosity_costs_and_splitting_saves() -> None:

@@ -205,9 +205,13 @@ class SemiLagrangian(AbstractOnGrid):
         best = jax.lax.stop_gradient(self._least(fixed))
         live = Step(problem, mesh, t, dt, state, order=self.order)
         smooth, pull_back, share = jax.vjp(live.differentiable, best.w, has_aux=True)
-        slope, share = jax.lax.stop_gradient((pull_back(jnp.ones_like(smooth))[0] / dt, share))
-        # the input's own cost and range: those of the least of slope·w + cost, which moves with their parameters
-        value = smooth + dt * share * live.system.form.least(slope)
+        slope = jax.lax.stop_gradient(pull_back(jnp.ones_like(smooth))[0] / dt)
+        # the input's own cost and range: those of the least of slope·w + cost, which moves with their parameters;
+        # how long the input acts moves the cost alone, as `smooth` has the path's part
+        least, duration = live.system.form.least(slope), dt * share
+        held_duration, held_least = jax.lax.stop_gradient((duration, least))
+        cost = held_least - jnp.sum(slope * best.w, axis=0)
+        value = smooth + held_duration * least + (duration - held_duration) * cost
         return best.value + value - jax.lax.stop_gradient(value)
 
     def _least(self, step: "Step") -> "Found":
