@@ -20,12 +20,16 @@ from .problem import Problem
 from .results import RESULTS, message
 from .solve import Progress, cast
 from .tasks import Data, Loss, Recipe, task
-from .typing import PRNGKeyArray, Scalar
+from .typing import Array, PRNGKeyArray, Scalar
 from .weights import check_architecture, describe, packed, read, unpacked, write
 
 _Network = TypeVar("_Network", bound=eqx.Module)
-_CHUNK = 50
-"""Steps per compiled call: between two of them NaN is looked for, progress reported and the budget checked."""
+_WINDOW = 50
+"""Steps whose mean loss says which weights are the best, and after which NaN ends a call."""
+_MOST = 64
+"""Windows in one compiled call at most: between two calls progress is reported and the budget checked."""
+_CALL = 0.25
+"""Seconds that a call should take."""
 _BETWEEN_SAVES = 10.0
 """Seconds of training that a killed process loses at most."""
 
@@ -44,13 +48,9 @@ class History:
 
 @dataclasses.dataclass
 class _Run:
-    """All that training is after some steps."""
+    """All that training is after some steps: `state` is weights, moments, best weights, their loss and their step."""
 
-    arrays: Any
-    moments: Any
-    best: Any
-    best_loss: float = np.inf
-    best_step: int = 0
+    state: tuple[Any, Any, Any, Array, Array]
     losses: np.ndarray[Any, np.dtype[Any]] = dataclasses.field(default_factory=lambda: np.zeros(0))
     seconds: float = 0.0
 
@@ -90,28 +90,32 @@ def fit(
     optimiser = default if recipe.optimiser is None else recipe.optimiser
 
     arrays, static = eqx.partition(method, _trained_leaves(method))
-    run = _Run(arrays, optimiser.init(arrays), arrays)
+    run = _Run((arrays, optimiser.init(arrays), arrays, jnp.asarray(jnp.inf, dtype), jnp.asarray(0)))
     file = None if checkpoint is None else Path(checkpoint)
     if file is not None and file.exists():
         _resume(file, run, method, key)
 
-    began, earlier, saved = time.perf_counter(), run.seconds, time.perf_counter()
+    began, earlier, saved, windows = time.perf_counter(), run.seconds, time.perf_counter(), 1
     result, note = RESULTS.successful, ""
     try:
         while run.done < recipe.steps:
             if recipe.seconds is not None and run.done > 0 and run.seconds > recipe.seconds:
                 note = f"stopped after {run.done} of {recipe.steps} steps: the budget of {recipe.seconds} s is spent"
                 break
-            count, now = min(_CHUNK, recipe.steps - run.done), jax.random.fold_in(batch_key, run.done)
-            state, recent = _chunk(loss, optimiser, (run.arrays, run.moments), static, data, now, count)
-            recent = np.asarray(recent)
-            if not np.isfinite(recent).all():
-                bad = int(np.flatnonzero(~np.isfinite(recent))[0])
+            called = time.perf_counter()
+            stop = min(run.done + windows * _WINDOW, recipe.steps)
+            state, recent = _chunk(
+                loss, optimiser, run.state, static, data, batch_key, jnp.asarray(run.done), jnp.asarray(stop)
+            )
+            recent = np.asarray(recent)[: stop - run.done]
+            bad = np.flatnonzero(~np.isfinite(recent))
+            _advance(run, state, recent[: bad[0] + 1] if len(bad) else recent, earlier + time.perf_counter() - began)
+            if len(bad):
                 result = RESULTS.diverged
-                note = f"loss {recent[bad]} at step {run.done + bad}. {message(RESULTS.diverged)}"
-                run.losses = np.append(run.losses, recent)
+                note = f"loss {recent[bad[0]]} at step {run.done - 1}. {message(RESULTS.diverged)}"
                 break
-            _advance(run, state, recent, earlier + time.perf_counter() - began)
+            if time.perf_counter() - called < _CALL / 2:
+                windows = min(2 * windows, _MOST)
             if progress is not None:
                 progress(run.done / recipe.steps)
             if file is not None and time.perf_counter() - saved > _BETWEEN_SAVES:
@@ -120,52 +124,43 @@ def fit(
     finally:
         if file is not None and run.done > 0 and result == RESULTS.successful:
             _save(file, run, method, key)
-    history = History(run.losses, run.best_step, run.best_loss, run.seconds, result, note)
-    return eqx.combine(run.best, static), history
+    _, _, best, best_loss, best_step = run.state
+    history = History(run.losses, int(best_step), float(best_loss), run.seconds, result, note)
+    return eqx.combine(best, static), history
 
 
 def _advance(run: _Run, state: Any, recent: np.ndarray[Any, np.dtype[Any]], seconds: float) -> None:
-    """Together, so that an interruption finds a run as it was either before or after a chunk."""
-    losses, mean = np.append(run.losses, recent), float(recent.mean())
-    better = mean < run.best_loss
-    changes: dict[str, Any] = {"losses": losses, "arrays": state[0], "moments": state[1], "seconds": seconds}
-    if better:
-        changes |= {"best": state[0], "best_loss": mean, "best_step": len(losses)}
-    run.__dict__.update(changes)
+    """All at once, so that an interruption finds a run as it was either before or after a call."""
+    run.__dict__.update({"losses": np.append(run.losses, recent), "state": state, "seconds": seconds})
 
 
 def _save(file: Path, run: _Run, method: Any, key: PRNGKeyArray) -> None:
-    numbers = {"losses": run.losses, "best_loss": run.best_loss, "best_step": run.best_step, "seconds": run.seconds}
-    content = {name: np.asarray(value) for name, value in numbers.items()}
+    content = {"losses": run.losses, "seconds": np.asarray(run.seconds)}
     content |= {"architecture": np.array(describe(method)), "key": _key_data(key)}
-    for name in ("arrays", "moments", "best"):
-        content |= packed(getattr(run, name), name)
-    write(file, content)
+    write(file, content | packed(run.state, "state"))
 
 
 def _resume(file: Path, run: _Run, method: Any, key: PRNGKeyArray) -> None:
     content = read(file)
     check_architecture(file, content, method)
     require(
-        {"key", "losses", "best_loss", "best_step", "seconds"} <= content.keys(),
+        {"key", "losses", "seconds"} <= content.keys(),
         f"`checkpoint` {file.name} holds weights alone and no training to go on with. Choose another file.",
     )
     require(
         np.array_equal(content["key"], _key_data(key)),
         f"`checkpoint` {file.name} was made with another `key`: its run cannot be continued with this one.",
     )
-    for name in ("arrays", "moments", "best"):
-        own = packed(getattr(run, name), name)
-        known = {place: (a.shape, a.dtype) for place, a in own.items()}
-        found = {place: (content[place].shape, content[place].dtype) for place in own if place in content}
-        require(
-            known == found,
-            f"`checkpoint` {file.name} was made with another optimiser or precision than this run's. Use the same, or "
-            "another file.",
-        )
-        setattr(run, name, unpacked(content, name, getattr(run, name)))
+    own = packed(run.state, "state")
+    known = {place: (a.shape, a.dtype) for place, a in own.items()}
+    found = {place: (content[place].shape, content[place].dtype) for place in own if place in content}
+    require(
+        known == found,
+        f"`checkpoint` {file.name} was made with another optimiser or precision than this run's. Use the same, or "
+        "another file.",
+    )
+    run.state = unpacked(content, "state", run.state)
     run.losses, run.seconds = content["losses"], float(content["seconds"])
-    run.best_loss, run.best_step = float(content["best_loss"]), int(content["best_step"])
 
 
 def _key_data(key: PRNGKeyArray) -> np.ndarray[Any, np.dtype[Any]]:
@@ -189,17 +184,34 @@ def _adam(steps: int | None) -> optax.GradientTransformation:
 @eqx.filter_jit
 def _chunk(
     loss: Loss, optimiser: optax.GradientTransformation, state: Any, static: Any, data: Any, key: PRNGKeyArray,
-    count: int,
+    start: Array | int, stop: Array | int,
 ) -> Any:  # fmt: skip
-    """`count` steps; compiled once for a loss, an optimiser and an architecture."""
+    """Steps start, ..., stop − 1 and their losses; compiled once for a loss, an optimiser and an architecture.
+
+    A step's batch depends on the key and its number alone, so that it does not matter how steps are called.
+    """
 
     def of_arrays(arrays: Any, key: PRNGKeyArray) -> Scalar:
         return loss(eqx.combine(arrays, static), data, key)
 
-    def step(state: Any, key: PRNGKeyArray) -> Any:
-        arrays, moments = state
-        value, gradients = jax.value_and_grad(of_arrays)(arrays, key)
+    def step(number: Array, carry: Any) -> Any:
+        arrays, moments, losses, total = carry
+        value, gradients = jax.value_and_grad(of_arrays)(arrays, jax.random.fold_in(key, number))
         updates, moments = optimiser.update(gradients, moments, arrays)
-        return (optax.apply_updates(arrays, updates), moments), value
+        return optax.apply_updates(arrays, updates), moments, losses.at[number - start].set(value), total + value
 
-    return jax.lax.scan(step, state, jax.random.split(key, count))
+    def window(carry: Any) -> Any:
+        first, (arrays, moments, best, best_loss, best_step), losses, _ = carry
+        last = jnp.minimum(first + _WINDOW, stop)
+        begin = (arrays, moments, losses, jnp.zeros_like(best_loss))
+        arrays, moments, losses, total = jax.lax.fori_loop(first, last, step, begin)
+        mean = total / (last - first)
+        better = mean < best_loss
+        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), arrays, best)
+        state = (arrays, moments, best, jnp.where(better, mean, best_loss), jnp.where(better, last, best_step))
+        return last, state, losses, jnp.isfinite(mean)
+
+    losses = jnp.zeros(_WINDOW * _MOST, state[3].dtype)
+    carry = (jnp.asarray(start), state, losses, jnp.asarray(True))
+    _, state, losses, _ = jax.lax.while_loop(lambda carry: (carry[0] < stop) & carry[3], window, carry)
+    return state, losses

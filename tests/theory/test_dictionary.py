@@ -60,7 +60,7 @@ def test_reading_is_differentiable() -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: hj.theory.as_problem(lambda x: x), r"`network` must be an hj\.methods\.network\.LSE; got function"),
+        (lambda: hj.theory.as_problem(lambda x: x), r"`network` must be one of LSE, Attention, .* got function"),
         (lambda: hj.theory.as_problem(LAYER, time=0.0), r"`time` must be > 0; got 0\.0"),
         (lambda: hj.theory.as_network(hj.theory.as_problem(LAYER), time=-1.0), r"`time` must be > 0; got -1\.0"),
         (

@@ -35,26 +35,27 @@ class Attention(AbstractRepresentation):
     """f(x) = Σ_h m_h/s_h log Σ_j exp(s_h Q_h φ(x)·K_h ψ(y_j, g_j)) and the attention output Σ_h m_h Σ_j π_hj y_j.
 
     Queries see φ(x) = (x, 1) by `query` Q `[heads, k, d + 1]`, tokens ψ = (y, |y|², g, 1) by `key` K
-    `[heads, k, d + 3]`; `scale` s `[heads]` > 0, `mix` m `[heads]`. Tokens are the data at `places` `[m, d]`, with
+    `[heads, k, d + 3]`; `scale` s, `mix` m `[heads]` > 0. Tokens are the data at `places` `[m, d]`, with
     `images` whole periods to either side of each periodic axis, so that the network takes any initial data: an
-    operator.
+    operator. With `length` ℓ (default 1) queries see x/ℓ and tokens y/ℓ and |y|²/ℓ²: features of one size train better.
 
     Read at `time` t, u = (|x|²/(4t) − f)/c. With one head, K and Q such that Qφ·Kψ = x·y/(2t) − |y|²/(4t) − cg plus a
     constant, and scale 1/ε this is the solution of `u_t + c|∇u|² = ε Δu` by quadrature over the places, and the output
     ȳ = x − 2ct∇u: the layer that `theory.as_network(problem, family="attention")` builds. At another t the parts of ψ
     that hold y are multiplied by time/t, and (dε/2c) log(t/time) is added for data that are a function.
 
-    `network(g)` maps data at the places, as a list `[m]`, to u(time, ·) there for c = 1. Training moves Q, K, m and the
-    logarithm of s. Cost O(heads N) a point. Source: arXiv 2605.28983; Vaswani et al. 2017, arXiv 1706.03762.
+    `network(g)` maps data at the places, as a list `[m]`, to u(time, ·) there for c = 1. Training moves Q, K and
+    the logarithms of m and s. Cost O(heads N) a point. Source: arXiv 2605.28983; Vaswani et al. 2017, arXiv 1706.03762.
     """
 
     query: Float[Array, "heads k features"]
     key: Float[Array, "heads k features"]
     log_scale: Float[Array, "heads"]
-    mix: Float[Array, "heads"]
+    log_mix: Float[Array, "heads"]
     places: Points
     period: Array | None
     time: Array
+    length: Array
     images: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(
@@ -68,6 +69,7 @@ class Attention(AbstractRepresentation):
         period: ArrayLike | None = None,
         images: int | tuple[int, ...] = 0,
         time: ArrayLike = 1.0,
+        length: ArrayLike = 1.0,
     ):
         self.places = as_array("places", places)
         check_ndim("places", self.places, 2, "[m, d]", "One row per token.")
@@ -88,8 +90,10 @@ class Attention(AbstractRepresentation):
         check_range("scale", s, above=0.0, remedy="It is 1/ε; at ε = 0 attention picks the lowest token alone.")
         s = (jnp if isinstance(s, jax.Array) else np).broadcast_to(s, (heads,))
         self.log_scale = (jnp if isinstance(s, jax.Array) else np).log(s)
-        self.mix = as_array("mix", np.full(heads, 1 / heads) if mix is None else mix)
-        require(self.mix.shape == (heads,), f"`mix` must have shape [{heads}]; got {self.mix.shape}.")
+        shares = as_array("mix", np.full(heads, 1 / heads) if mix is None else mix)
+        require(shares.shape == (heads,), f"`mix` must have shape [{heads}]; got {shares.shape}.")
+        check_range("mix", shares, above=0.0, remedy="ε is the sum of mix/scale. Leave a head out.")
+        self.log_mix = (jnp if isinstance(shares, jax.Array) else np).log(shares)
         self.period = None if period is None else as_array("period", period)
         require(
             self.period is None or self.period.shape == (d,),
@@ -104,6 +108,8 @@ class Attention(AbstractRepresentation):
         )
         self.time = number("time", time)
         check_range("time", self.time, above=0.0, remedy="The network is read as a solution at a positive time.")
+        self.length = number("length", length)
+        check_range("length", self.length, above=0.0, remedy="The unit of the features, such as the domain's extent.")
 
     @staticmethod
     def random(
@@ -117,16 +123,22 @@ class Attention(AbstractRepresentation):
         time: float = 1.0,
         key: PRNGKeyArray,
     ) -> "Attention":
-        """Tokens on the nodes of `cells` cells an axis, Gaussian Q and K of inner dimension `width` (default d + 3)."""
+        """Tokens on the nodes of `cells` cells an axis, Gaussian Q and K of inner dimension `width` (default d + 3).
+
+        Q and K begin alike in what they see of x and y, so that a point attends to tokens on its side. The length is
+        half the domain's longest extent.
+        """
         d = domain.dimension
         k = d + 3 if width is None else whole_number("width", width, least=1, remedy="The inner dimension of a head.")
         whole_number("heads", heads, least=1, remedy="One head is the Hopf-Cole formula.")
         first, second = jax.random.split(key)
         query = jax.random.normal(first, (heads, k, d + 1)) / np.sqrt(k)
         keys = jax.random.normal(second, (heads, k, d + 3)) / np.sqrt(k)
+        keys = keys.at[:, :, :d].set(query[:, :, :d])
         around = tuple(images if periodic else 0 for periodic in domain.periodic)
         period = domain.extent if any(around) else None
-        return Attention(query, keys, scale, token_places(domain, cells), period=period, images=around, time=time)
+        places, length = token_places(domain, cells), jnp.max(domain.extent) / 2
+        return Attention(query, keys, scale, places, period=period, images=around, time=time, length=length)
 
     @property
     def scale(self) -> Float[Array, "heads"]:
@@ -134,13 +146,19 @@ class Attention(AbstractRepresentation):
         return jnp.exp(jnp.asarray(self.log_scale))
 
     @property
+    def mix(self) -> Float[Array, "heads"]:
+        """m, the share of each head."""
+        return jnp.exp(jnp.asarray(self.log_mix))
+
+    @property
     def dimension(self) -> int:
         """The dimension d of the points."""
         return int(self.places.shape[-1])
 
     def held(self) -> tuple[Array, ...]:
-        """What training leaves alone: the places, the period and the time."""
-        return (self.places, self.time) if self.period is None else (self.places, self.period, self.time)
+        """What training leaves alone: the places, the period, the time and the length."""
+        fixed = (self.places, self.time, self.length)
+        return fixed if self.period is None else (*fixed, self.period)
 
     def __call__(self, g: Float[Array, "m"]) -> Float[Array, "m"]:
         """u(time, ·) at the places from data there, c = 1."""
@@ -159,15 +177,14 @@ class Attention(AbstractRepresentation):
 
     def read(self, tokens: Tokens, x: Point, stretch: Scalar | float = 1.0) -> tuple[Scalar, Point]:
         """f and the attention output at one point; parts of ψ that hold y are multiplied by `stretch`."""
-        squares = jnp.sum(tokens.y**2, axis=1, keepdims=True)
-        features = jnp.concatenate(
-            [stretch * tokens.y, stretch * squares, tokens.g[:, None], jnp.ones_like(squares)], axis=1
-        )
-        asked = jnp.asarray(self.query) @ jnp.append(x, jnp.ones((), x.dtype))
+        y = tokens.y / self.length
+        squares = jnp.sum(y**2, axis=1, keepdims=True)
+        features = jnp.concatenate([stretch * y, stretch * squares, tokens.g[:, None], jnp.ones_like(squares)], axis=1)
+        asked = jnp.asarray(self.query) @ jnp.append(x / self.length, jnp.ones((), x.dtype))
         scores = jnp.einsum("hk,hkf,jf->hj", asked, jnp.asarray(self.key), features)
         scores = self.scale[:, None] * scores + tokens.log_weights
-        f = jnp.sum(jnp.asarray(self.mix) / self.scale * jax.nn.logsumexp(scores, axis=1))
-        return f, jnp.asarray(self.mix) @ jax.nn.softmax(scores, axis=1) @ tokens.y
+        f = jnp.sum(self.mix / self.scale * jax.nn.logsumexp(scores, axis=1))
+        return f, self.mix @ jax.nn.softmax(scores, axis=1) @ tokens.y
 
     def check(self, problem: Problem) -> None:
         """Refuse an H that is not c|p|², varying viscosity, another dimension, and a torus of another period."""
@@ -220,7 +237,7 @@ class Attention(AbstractRepresentation):
     @property
     def temperature(self) -> Scalar:
         """ε = Σ_h m_h/s_h: what a change of all scores by a constant factor in the weights moves f by."""
-        return jnp.sum(jnp.asarray(self.mix) / self.scale)
+        return jnp.sum(self.mix / self.scale)
 
     def equation(self, problem: Problem, state: Tokens | None = None) -> Problem:
         """H = c|p|² with the problem's c and ε = Σ_h m_h/s_h; with `Atoms`, the source dε/(2ct) is included."""

@@ -50,7 +50,7 @@ class Known(AbstractReadout):
 
 
 class Perceptron(AbstractReadout):
-    """φ(z) = w·σ(A z + a) + b with one hidden layer of `width` softplus units, the same at every node."""
+    """φ(z) = w·σ(A z + a) + b with `width` hidden units, σ(s) = (s + √(s² + 4))/2, the same at every node."""
 
     inner: Float[Array, "width c"]
     shift: Float[Array, "width"]
@@ -80,5 +80,5 @@ class Perceptron(AbstractReadout):
 
     def __call__(self, t: Scalar, x: Vectors, z: Float[Array, "c ..."]) -> Values:
         """w·σ(A z + a) + b."""
-        hidden = jax.nn.softplus(jnp.tensordot(jnp.asarray(self.inner), z, 1) + as_column(self.shift, z))
+        hidden = jax.nn.squareplus(jnp.tensordot(jnp.asarray(self.inner), z, 1) + as_column(self.shift, z))
         return jnp.tensordot(jnp.asarray(self.outer), hidden, 1) + self.offset

@@ -22,6 +22,7 @@ from .spectrum import ConstantDrift, NodePotential, Spectrum, read_spectrum
 
 Rule = Literal["zero-order hold", "bilinear"]
 _FEWEST = 4
+_JITTER = 0.1
 _LOST = 1e-3
 """The share of w that rounding may have decided where w is smallest: the error of u over θ."""
 
@@ -107,10 +108,16 @@ class SSM(AbstractEvolution):
         learn_temperature: bool = True,
         key: PRNGKeyArray,
     ) -> "SSM":
-        """Decays whose logarithm is uniform such that waves fade by e^{−0.01} to e^{−10} within `time`; a gate of 0."""
+        """Decays that grow like |k|, as in S4D-Lin (arXiv 2206.11893), times e^{0.1 ξ}, ξ normal; a gate of 0.
+
+        Their rate for k = 1 is log-uniform in [0.1, 1]/`time`. Such a kernel is all but positive, so that log w exists.
+        """
         counts = (cells,) if isinstance(cells, int) else tuple(cells)
         shape = (*counts[:-1], counts[-1] // 2 + 1)
-        decay = jnp.exp(jax.random.uniform(key, shape, minval=math.log(0.01), maxval=math.log(10.0))) / time
+        waves = [np.abs(np.fft.fftfreq(n) * n) for n in counts[:-1]] + [np.arange(shape[-1])]
+        length = np.sqrt(sum(k**2 for k in np.meshgrid(*waves, indexing="ij")))
+        rate = jnp.exp(jax.random.uniform(key, (), minval=math.log(0.1), maxval=0.0)) / time
+        decay = rate * np.maximum(length, 1.0) * jnp.exp(_JITTER * jax.random.normal(key, shape))
         gate = jnp.zeros(counts) if gated else None
         return SSM(
             counts, decay, temperature, gate=gate, time=time, layers=layers, rule=rule,

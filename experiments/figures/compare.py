@@ -1,0 +1,35 @@
+"""Error against the time of a solve on problems that no training saw, one panel for each equation."""
+
+import numpy as np
+
+from . import _compared, _style
+
+
+def draw(table):
+    """Medians over the seeds, bars from the least to the largest."""
+    equations = _compared.equations(table)
+    drawing, axes = _compared.panels(len(equations), sharey=True)
+    drawing.suptitle("Held-out waves: networks trained from random weights beside grid and particle solvers")
+    for panel, equation in zip(axes, equations, strict=True):
+        for method in _compared.METHODS:
+            cost = _compared.values(table, equation, method, "held-out", "ms a solve")
+            error = _compared.values(table, equation, method, "held-out", "L1")
+            if not len(error):
+                continue
+            middle = np.median(error)
+            error = np.maximum(error, 1e-16)
+            span = [[max(middle, 1e-16) - error.min()], [error.max() - max(middle, 1e-16)]]
+            look = {"color": _compared.COLOURS[method], "fmt": _compared.MARKERS[method], "markersize": 8, "capsize": 3}
+            panel.errorbar(
+                np.median(cost), max(middle, 1e-16), yerr=span, **look, markeredgecolor="black", label=method
+            )
+        panel.set(xscale="log", yscale="log", title=_compared.title(equation), xlabel="time of a solve [ms]")
+    for panel in axes[::3]:
+        panel.set_ylabel("relative L1 error of u")
+    handles = {
+        label: handle for panel in axes for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    drawing.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=7, frameon=False)
+    for panel in axes:
+        panel.grid(color=_style.STYLE["grid.color"], linewidth=0.6)
+    return drawing

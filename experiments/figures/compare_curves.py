@@ -1,0 +1,31 @@
+"""The Hamiltonian and the viscosity that each trained network solves, measured from its steps, beside the true ones."""
+
+import numpy as np
+
+from . import _compared
+
+TRUE = {"|p|²": np.square, "|p|": np.abs, "−cos(p+1)": lambda p: -np.cos(p + 1)}
+
+
+def draw(table):
+    """One panel for each equation in one dimension, a line for each seed; the legend has ε as median and range."""
+    numbered = [(k, e) for k, e in enumerate(_compared.equations(table)) if e[2] == 1]
+    drawing, axes = _compared.panels(max(len(numbered), 1), height=3.9)
+    drawing.suptitle("Measured Hamiltonians of trained networks")
+    for panel, (number, equation) in zip(axes, numbered, strict=False):
+        slopes = []
+        for network in _compared.NETWORKS:
+            epsilon = _compared.values(table, equation, network, "held-out", "ε measured")
+            for seed in range(len(epsilon)):
+                p, curve = np.asarray(table.fields[f"curve_{network}_{number}_{seed}"])
+                slopes.append(p)
+                label = f"{network}: ε = {np.median(epsilon):.3g}" if seed == 0 else None
+                panel.plot(p, curve, color=_compared.COLOURS[network], linewidth=1.1, alpha=0.9, label=label)
+        if slopes:
+            p = np.linspace(np.min(slopes), np.max(slopes), 201)
+            panel.plot(p, TRUE[equation[0]](p), "k--", linewidth=1.4, label=f"true: ε = {equation[1]:g}")
+        panel.set(title=_compared.title(equation), xlabel="slope p")
+        panel.legend(frameon=False, fontsize=8, loc="best")
+    for panel in axes[::3]:
+        panel.set_ylabel("H(p)")
+    return drawing

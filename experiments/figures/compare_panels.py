@@ -1,0 +1,29 @@
+"""One problem with kinks, which no network has seen the like of, as every method solves it."""
+
+import numpy as np
+
+from . import _compared
+
+
+def draw(table):
+    """One panel for each equation in one dimension."""
+    numbered = [(k, e) for k, e in enumerate(_compared.equations(table)) if e[2] == 1]
+    drawing, axes = _compared.panels(max(len(numbered), 1), height=3.4)
+    drawing.suptitle("A piecewise-linear profile after one horizon (networks learnt on waves alone)")
+    for panel, (number, equation) in zip(axes, numbered, strict=False):
+        found = np.asarray(table.fields[f"panels_{number}"])
+        methods = table.attrs(f"panels_{number}")["methods"]
+        x = -np.pi + 2 * np.pi / found.shape[1] * np.arange(found.shape[1])
+        for name, u in zip(methods, found, strict=True):
+            if name in ("u at 0", "reference"):
+                panel.plot(x, u, color="black", linewidth=1.6, linestyle=":" if name == "u at 0" else "-", label=name)
+            elif name in _compared.NETWORKS or name == "Upwind":
+                panel.plot(x, u, color=_compared.COLOURS[name], linewidth=1.2, linestyle="--", label=name)
+        panel.set(title=_compared.title(equation), xlabel="x")
+    for panel in axes[::3]:
+        panel.set_ylabel("u")
+    handles = {
+        label: handle for panel in axes for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    drawing.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6, frameon=False)
+    return drawing
