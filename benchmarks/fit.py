@@ -56,7 +56,7 @@ def by_scan(network, x, y, steps):
     def train(arrays, moments, key):
         def step(state, key):
             arrays, moments = state
-            rows = jax.random.choice(key, len(x), (BATCH,), replace=False)
+            rows = jax.random.randint(key, (BATCH,), 0, len(x))
             value, slope = jax.value_and_grad(loss)(arrays, static, x[rows], y[rows])
             updates, moments = optimiser.update(slope, moments, arrays)
             return (optax.apply_updates(arrays, updates), moments), value

@@ -68,14 +68,35 @@ def random(config, equation, name, key):
 
 
 def measured(config, network, samples):
-    """The equation of one step: of the network's own, or of a part of the horizon."""
+    """The equation of one step (of the network's own, or of a part of the horizon); None where a step is not finite."""
     import hjsolve as hj
 
     if isinstance(network, hj.methods.network.Attention):
         options = {"time": config.horizon, "dt": config.horizon / 64, "cells": config.cells}
+    else:
+        options = {"dt": config.horizon / 4} if isinstance(network, hj.methods.network.SSM) else {}
+    try:
         return hj.theory.measure_equation(network, samples, **options)
-    dt = config.horizon / 4 if isinstance(network, hj.methods.network.SSM) else None
-    return hj.theory.measure_equation(network, samples, dt=dt)
+    except ValueError as error:
+        if "not finite" not in str(error):
+            raise
+        return None
+
+
+def viscosity_read(network, equation):
+    """ε as the weights say it, without running the network: of a stepper at slope 0."""
+    import jax.numpy as jnp
+
+    import hjsolve as hj
+
+    data = hj.initials.Custom(lambda x: 0.3 * jnp.sum(jnp.cos(x)))
+    problem = hj.Problem(equation.hamiltonian, equation.epsilon, data, _torus(equation.d), network.time)
+    carried = network.equation(problem).viscosity
+    if isinstance(network, hj.methods.network.ResidualStepper):
+        nowhere = jnp.zeros((equation.d, 1))
+        matrix = carried.matrix(jnp.zeros(()), nowhere, nowhere)[..., 0]
+        return float(jnp.trace(matrix)) / equation.d
+    return float(carried.epsilon)
 
 
 def rebuilt(network, equation, *, cells=None, factor=1.0):

@@ -15,6 +15,7 @@ COLOURS = {
     "SSM": _style.PURPLE,
 }
 MARKERS = dict(zip(METHODS, _style.MARKERS, strict=True))
+FORMULAS = {"quadratic": "|p|²", "eikonal": "|p|", "cosine": "−cos(p + 1)"}
 NETWORKS = ("ResidualStepper", "Attention", "SSM")
 
 
@@ -26,7 +27,7 @@ def equations(table):
 def title(equation):
     """H, ε and d as a panel's title."""
     name, epsilon, d = equation
-    return f"H = {name}, ε = {epsilon:g}" + (f", d = {d}" if d > 1 else "")
+    return f"H = {FORMULAS[name]}, ε = {epsilon:g}" + (f", d = {d}" if d > 1 else "")
 
 
 def values(table, equation, method, condition, column):

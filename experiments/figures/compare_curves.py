@@ -4,7 +4,7 @@ import numpy as np
 
 from . import _compared
 
-TRUE = {"|p|²": np.square, "|p|": np.abs, "−cos(p+1)": lambda p: -np.cos(p + 1)}
+TRUE = {"quadratic": np.square, "eikonal": np.abs, "cosine": lambda p: -np.cos(p + 1)}
 
 
 def draw(table):
@@ -17,6 +17,8 @@ def draw(table):
         for network in _compared.NETWORKS:
             epsilon = _compared.values(table, equation, network, "held-out", "ε measured")
             for seed in range(len(epsilon)):
+                if f"curve_{network}_{number}_{seed}" not in table.fields:
+                    continue
                 p, curve = np.asarray(table.fields[f"curve_{network}_{number}_{seed}"])
                 slopes.append(p)
                 label = f"{network}: ε = {np.median(epsilon):.3g}" if seed == 0 else None

@@ -1,7 +1,7 @@
 """The equation of a black box: H and ε regressed from what one step of it does to smooth periodic fields."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
@@ -17,6 +17,8 @@ from ..problem import Problem
 from ..problem.initials import Atoms
 from ..solve import cast
 from ..typing import Array, ArrayLike, Float, Scalar, Values, Vectors
+
+_Table: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 _LEVEL = 0.95
 _SEEN = 0.5
@@ -78,25 +80,25 @@ def measure_equation(
     count = {1: 41, 2: 13}.get(d, 7) if knots is None else whole_number("knots", knots, least=3, remedy="Per axis.")
     before, after, step = _stepped(method, problems, begin, None if dt is None else number("dt", dt), grid)
     middle = (before + after) / 2
-    rate = (after - before) / step
-    require(np.isfinite(np.asarray(rate)).all(), "the method's step is not finite on all samples. Give a smaller `dt`.")
-    slopes, laplacian = jax.vmap(lambda u: _derivatives(grid, u))(middle)
-    slopes = jnp.moveaxis(slopes, 1, -1).reshape(len(rate), -1, d)
-    fixed = [jnp.sum(slopes**2, axis=-1) ** j * laplacian.reshape(len(rate), -1) for j in range(viscosity_terms)]
+    rate = np.asarray((after - before) / step, np.float64)
+    require(np.isfinite(rate).all(), "the method's step is not finite on all samples. Give a smaller `dt`.")
+    slopes, laplacian = (np.asarray(a, np.float64) for a in jax.vmap(lambda u: _derivatives(grid, u))(middle))
+    slopes = np.moveaxis(slopes, 1, -1).reshape(len(rate), -1, d)
+    fixed = [np.sum(slopes**2, axis=-1) ** j * laplacian.reshape(len(rate), -1) for j in range(viscosity_terms)]
     if potential is not None:
-        fixed.append(jnp.broadcast_to(potential(grid.points.T), fixed[0].shape))
-    low, high = jnp.min(slopes, axis=(0, 1)), jnp.max(slopes, axis=(0, 1))
-    require(np.asarray(high > low).all(), "`samples` must have slopes: all of these are constant.")
-    found = _regress(slopes, jnp.stack(fixed, axis=-1), rate.reshape(len(rate), -1), low, high, count)
-    return _summary(found, slopes, fixed[0], jnp.linspace(low, high, count).T, viscosity_terms)
+        fixed.append(np.broadcast_to(potential(grid.points.T), fixed[0].shape))
+    low, high = slopes.min(axis=(0, 1)), slopes.max(axis=(0, 1))
+    require((high > low).all(), "`samples` must have slopes: all of these are constant.")
+    found = _regress(slopes, np.stack(fixed, axis=-1), rate.reshape(len(rate), -1), low, high, count)
+    return _summary(found, slopes, fixed[0], np.linspace(low, high, count).T, viscosity_terms)
 
 
-class _Fit(eqx.Module):
-    coefficients: Array
-    covariance: Array
-    touched: Array
-    residual: Scalar
-    knots: int = eqx.field(static=True)
+class _Fit(NamedTuple):
+    coefficients: _Table
+    covariance: _Table
+    touched: _Table
+    residual: float
+    knots: int
 
 
 def _stacked(samples: Sequence[Problem]) -> Problem:
@@ -187,62 +189,49 @@ def _derivatives(grid: FourierGrid, u: Values) -> tuple[Vectors, Values]:
     return grid.values(grid.with_gradient(modes)[1:]), grid.values(-grid.laplacian * modes)
 
 
-@eqx.filter_jit
-def _regress(slopes: Array, fixed: Array, rate: Array, low: Array, high: Array, knots: int) -> _Fit:
-    """Least squares on hats in the slopes `[s, m, d]` and the columns `fixed` `[s, m, f]`; rows of a sample depend."""
-    samples, f = rate.shape[0], fixed.shape[-1]
-    scale = jnp.sqrt(jnp.mean(fixed**2, axis=(0, 1)))
-    fixed = fixed / jnp.where(scale > 0, scale, 1.0)
+def _regress(slopes: _Table, fixed: _Table, rate: _Table, low: _Table, high: _Table, knots: int) -> _Fit:
+    """Least squares on hats in the slopes `[s, m, d]` and the columns `fixed` `[s, m, f]`; rows of a sample depend.
 
-    def columns(p: Array, others: Array) -> Array:
-        share = (p - low) / (high - low) * (knots - 1)
-        hats = jnp.maximum(1 - jnp.abs(share[:, :, None] - jnp.arange(knots)), 0.0)  # [m, d, K]
+    In NumPy and float64 whatever the samples' precision: normal equations lose half of the digits.
+    """
+    samples, d = rate.shape[0], slopes.shape[-1]
+    scale = np.sqrt(np.mean(fixed**2, axis=(0, 1)))
+    units = np.concatenate([np.ones(knots**d), np.where(scale > 0, scale, 1.0)])
+
+    def columns(k: int) -> _Table:
+        share = (slopes[k] - low) / (high - low) * (knots - 1)
+        hats = np.maximum(1 - np.abs(share[:, :, None] - np.arange(knots)), 0.0)  # [m, d, K]
         table = hats[:, 0]
-        for axis in range(1, p.shape[1]):
-            table = (table[:, :, None] * hats[:, axis, None, :]).reshape(len(p), -1)
-        return jnp.concatenate([-table, others], axis=1)
+        for axis in range(1, d):
+            table = (table[:, :, None] * hats[:, axis, None, :]).reshape(len(table), -1)
+        joined: _Table = np.concatenate([-table, fixed[k]], axis=1) / units
+        return joined
 
-    def one(p: Array, others: Array, v: Array) -> tuple[Array, Array]:
-        a = columns(p, others)
-        return a.T @ a, a.T @ v
-
-    def total(carry: tuple[Array, Array], row: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], None]:
-        gram, right = one(*row)
-        return (carry[0] + gram, carry[1] + right), None
-
-    width = knots ** slopes.shape[-1] + f
-    zero = (jnp.zeros((width, width), rate.dtype), jnp.zeros(width, rate.dtype))
-    (gram, right), _ = jax.lax.scan(total, zero, (slopes, fixed, rate))
-    ridge = 1e-12 * jnp.trace(gram) / width
-    inverse = jnp.linalg.inv(gram + ridge * jnp.eye(width))
+    gram = sum(columns(k).T @ columns(k) for k in range(samples))
+    right = sum(columns(k).T @ rate[k] for k in range(samples))
+    inverse = np.linalg.pinv(gram, rcond=1e-12, hermitian=True)
     coefficients = inverse @ right
-
-    def scores(p: Array, others: Array, v: Array) -> tuple[Array, Array]:
-        a = columns(p, others)
-        left = v - a @ coefficients
-        return a.T @ left, jnp.sum(left**2)
-
-    pulls, squares = jax.lax.map(lambda row: scores(*row), (slopes, fixed, rate))
-    meat = pulls.T @ pulls * samples / (samples - 1)
-    units = jnp.concatenate([jnp.ones(width - f), jnp.where(scale > 0, scale, 1.0)])
-    covariance = inverse @ meat @ inverse / units[:, None] / units
-    residual = jnp.sqrt(jnp.sum(squares) / jnp.sum(rate**2))
-    return _Fit(coefficients / units, covariance, jnp.diag(gram)[: width - f], residual, knots)
+    left = [rate[k] - columns(k) @ coefficients for k in range(samples)]
+    pulls = np.stack([columns(k).T @ left[k] for k in range(samples)])
+    covariance = inverse @ (pulls.T @ pulls) @ inverse * samples / (samples - 1)
+    residual = np.sqrt(sum(np.sum(row**2) for row in left) / np.sum(rate**2))
+    return _Fit(
+        coefficients / units, covariance / units[:, None] / units, np.diag(gram)[: knots**d], float(residual), knots
+    )
 
 
-def _summary(found: _Fit, slopes: Array, laplacian: Array, places: Array, terms: int) -> MeasuredEquation:
+def _summary(found: _Fit, slopes: _Table, laplacian: _Table, places: _Table, terms: int) -> MeasuredEquation:
     samples, d = slopes.shape[0], slopes.shape[-1]
     hats = found.knots**d
-    weight = jnp.sum(slopes**2, axis=-1)
-    mean = jnp.stack([jnp.sum(weight**j * laplacian**2) / jnp.sum(laplacian**2) for j in range(terms)])
+    weight = np.sum(slopes**2, axis=-1)
+    mean = np.array([np.sum(weight**j * laplacian**2) / np.sum(laplacian**2) for j in range(terms)])
     chosen = slice(hats, hats + terms)
     viscosity = float(mean @ found.coefficients[chosen])
-    spread = float(jnp.sqrt(mean @ found.covariance[chosen, chosen] @ mean)) * float(
-        student.ppf((1 + _LEVEL) / 2, samples - 1)
-    )
-    curve = jnp.where(found.touched > _SEEN, found.coefficients[:hats], jnp.nan).reshape((found.knots,) * d)
+    quantile = float(student.ppf((1 + _LEVEL) / 2, samples - 1))
+    spread = quantile * float(np.sqrt(mean @ found.covariance[chosen, chosen] @ mean))
+    curve = np.where(found.touched > _SEEN, found.coefficients[:hats], np.nan).reshape((found.knots,) * d)
     potential = float(found.coefficients[hats + terms]) if len(found.coefficients) > hats + terms else 0.0
     return MeasuredEquation(
-        places, curve, viscosity, (viscosity - spread, viscosity + spread), found.coefficients[chosen],
-        potential, float(found.residual),
+        jnp.asarray(places), jnp.asarray(curve), viscosity, (viscosity - spread, viscosity + spread),
+        jnp.asarray(found.coefficients[chosen]), potential, found.residual,
     )  # fmt: skip
