@@ -44,7 +44,8 @@ def panels(count, width=4.2, height=3.6, **options):
     """As many axes as there are equations, three a row; those left over are hidden."""
     columns = min(count, 3)
     rows = -(-count // columns)
-    drawing, grid = _style.figure(rows, columns, (width * columns, height * rows + 0.9), squeeze=False, **options)
+    size = (max(width * columns, 8.5), height * rows + 1.1)  # wide enough for a title and a legend of four columns
+    drawing, grid = _style.figure(rows, columns, size, squeeze=False, **options)
     axes = list(grid.flat)
     for unused in axes[count:]:
         unused.set_visible(False)

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from . import _compared, _style
+from . import _compared
 
 
 def draw(table):
     """Medians over the seeds, bars from the least to the largest."""
     equations = _compared.equations(table)
     drawing, axes = _compared.panels(len(equations), sharey=True)
-    drawing.suptitle("Held-out waves: networks trained from random weights beside grid and particle solvers")
+    drawing.suptitle("Waves that no training saw: networks trained from random weights beside solvers")
     for panel, equation in zip(axes, equations, strict=True):
         for method in _compared.METHODS:
             cost = _compared.values(table, equation, method, "held-out", "ms a solve")
@@ -29,7 +29,5 @@ def draw(table):
     handles = {
         label: handle for panel in axes for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
-    drawing.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=7, frameon=False)
-    for panel in axes:
-        panel.grid(color=_style.STYLE["grid.color"], linewidth=0.6)
+    drawing.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
     return drawing

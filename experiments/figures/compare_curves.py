@@ -25,7 +25,10 @@ def draw(table):
                 panel.plot(p, curve, color=_compared.COLOURS[network], linewidth=1.1, alpha=0.9, label=label)
         if slopes:
             p = np.linspace(np.min(slopes), np.max(slopes), 201)
-            panel.plot(p, TRUE[equation[0]](p), "k--", linewidth=1.4, label=f"true: ε = {equation[1]:g}")
+            true = TRUE[equation[0]](p)
+            panel.plot(p, true, "k--", linewidth=1.4, label=f"true: ε = {equation[1]:g}")
+            room = 0.4 * np.ptp(true)  # what was learnt badly leaves the panel
+            panel.set_ylim(true.min() - room, true.max() + room)
         panel.set(title=_compared.title(equation), xlabel="slope p")
         panel.legend(frameon=False, fontsize=8, loc="best")
     for panel in axes[::3]:

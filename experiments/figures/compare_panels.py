@@ -9,7 +9,7 @@ def draw(table):
     """One panel for each equation in one dimension."""
     numbered = [(k, e) for k, e in enumerate(_compared.equations(table)) if e[2] == 1]
     drawing, axes = _compared.panels(max(len(numbered), 1), height=3.4)
-    drawing.suptitle("A piecewise-linear profile after one horizon (networks learnt on waves alone)")
+    drawing.suptitle("A piecewise-linear profile at the horizon, by networks that learnt on waves")
     for panel, (number, equation) in zip(axes, numbered, strict=False):
         found = np.asarray(table.fields[f"panels_{number}"])
         methods = table.attrs(f"panels_{number}")["methods"]
@@ -25,5 +25,5 @@ def draw(table):
     handles = {
         label: handle for panel in axes for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
-    drawing.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6, frameon=False)
+    drawing.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False)
     return drawing
