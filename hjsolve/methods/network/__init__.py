@@ -7,5 +7,17 @@ from .flow import ResidualFlow
 from .lse import LSE
 from .residual import Block, ResidualStepper
 from .ssm import SSM
+from .token_flow import TokenFlow
 
-__all__ = ["LSE", "SSM", "Attention", "Block", "LSEClassifier", "ResidualFlow", "ResidualStepper", "cells", "readouts"]
+__all__ = [
+    "LSE",
+    "SSM",
+    "Attention",
+    "Block",
+    "LSEClassifier",
+    "ResidualFlow",
+    "ResidualStepper",
+    "TokenFlow",
+    "cells",
+    "readouts",
+]
