@@ -50,3 +50,11 @@ def panels(count, width=4.2, height=3.6, **options):
     for unused in axes[count:]:
         unused.set_visible(False)
     return drawing, axes[:count]
+
+
+def legend(drawing, axes, columns):
+    """One legend below for all panels, each label once."""
+    handles = {
+        label: handle for panel in axes for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    drawing.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False)

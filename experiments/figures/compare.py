@@ -26,8 +26,5 @@ def draw(table):
         panel.set(xscale="log", yscale="log", title=_compared.title(equation), xlabel="time of a solve [ms]")
     for panel in axes[::3]:
         panel.set_ylabel("relative L1 error of u")
-    handles = {
-        label: handle for panel in axes for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    drawing.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
+    _compared.legend(drawing, axes, 4)
     return drawing

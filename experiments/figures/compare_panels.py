@@ -22,8 +22,5 @@ def draw(table):
         panel.set(title=_compared.title(equation), xlabel="x")
     for panel in axes[::3]:
         panel.set_ylabel("u")
-    handles = {
-        label: handle for panel in axes for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    drawing.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False)
+    _compared.legend(drawing, axes, 3)
     return drawing

@@ -16,8 +16,9 @@ from ...problem.hopf_cole import check_periodic_data
 from ...problem.initials import Atoms
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Float, Points, PRNGKeyArray, Scalar, Values, Vectors
-from ..base import AbstractEvolution, Evaluation
+from ..base import Evaluation
 from .fourier_grid import FourierGrid
+from .on_torus import AbstractOnTorus
 from .readouts import AbstractReadout, Perceptron
 from .stepper_equation import Moments, read_equation
 
@@ -54,7 +55,7 @@ class Block(eqx.Module):
         )
 
 
-class ResidualStepper(AbstractEvolution):
+class ResidualStepper(AbstractOnTorus):
     """u ↦ u + Δt (L*u/h² − φ(F*u/h)), `layers` times with Δt = `time`/`layers`: a residual convolutional network.
 
     `block` holds L, F and the readout φ, with a leading axis of length `layers` on all its arrays (weights of their own
@@ -186,22 +187,9 @@ class ResidualStepper(AbstractEvolution):
         )
         check_periodic_data(problem, "A residual network")
 
-    def grid(self, problem: Problem) -> FourierGrid:
-        """The nodes on the problem's torus."""
-        return FourierGrid(problem.domain, self.cells)
-
-    def nodes(self, problem: Problem) -> Points:
-        """The nodes `[m, d]`, last axis fastest."""
-        return self.grid(problem).points
-
-    def start_time(self, problem: Problem) -> Scalar:
-        """0."""
-        return jnp.zeros_like(jnp.asarray(problem.horizon))
-
     def init(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> Values:
         """The data on the nodes `[n_1, ..., n_d]`."""
-        assert not isinstance(problem.initial, Atoms)
-        return eqx.filter_vmap(problem.initial)(self.grid(problem).points).reshape(self.cells)
+        return self.data(problem)
 
     def stable_dt(self, problem: Problem, t: Scalar, state: Values) -> Scalar:
         """The network's own step."""

@@ -16,8 +16,8 @@ from ...problem.initials import Atoms
 from ...problem.viscosities import Constant
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Float, Points, PRNGKeyArray, Scalar
-from ..base import AbstractEvolution, Evaluation
-from .fourier_grid import FourierGrid
+from ..base import Evaluation
+from .on_torus import AbstractOnTorus
 from .spectrum import ConstantDrift, NodePotential, Spectrum, read_spectrum
 
 Rule = Literal["zero-order hold", "bilinear"]
@@ -34,7 +34,7 @@ class HopfColeState(eqx.Module):
     offset: Scalar
 
 
-class SSM(AbstractEvolution):
+class SSM(AbstractOnTorus):
     """ŵ ↦ e^{ΔtA} ŵ for w = e^{−u/θ} on a torus: one state per Fourier mode k, A_k = −`decay`_k + i·`frequency`_k.
 
     With A_k = −ε|κ_k|² and `temperature` θ = ε/c it solves `u_t + c|∇u|² = ε Δu` exactly on its waves: the layer that
@@ -174,25 +174,11 @@ class SSM(AbstractEvolution):
         require(not isinstance(problem.initial, Atoms), "`initial` must be a function for an SSM; got Atoms.")
         check_periodic_data(problem, "An SSM")
 
-    def grid(self, problem: Problem) -> FourierGrid:
-        """The nodes on the problem's torus, and their waves."""
-        return FourierGrid(problem.domain, self.cells)
-
-    def nodes(self, problem: Problem) -> Points:
-        """The nodes `[m, d]`, last axis fastest."""
-        return self.grid(problem).points
-
-    def start_time(self, problem: Problem) -> Scalar:
-        """0."""
-        return jnp.zeros_like(jnp.asarray(problem.horizon))
-
     def init(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> HopfColeState:
         """The modes of w from the data on the nodes."""
-        grid = self.grid(problem)
-        assert not isinstance(problem.initial, Atoms)
-        u = eqx.filter_vmap(problem.initial)(grid.points).reshape(self.cells)
+        u = self.data(problem)
         offset = jnp.min(u)
-        return HopfColeState(grid.modes(jnp.exp((offset - u) / self.temperature)), offset)
+        return HopfColeState(self.grid(problem).modes(jnp.exp((offset - u) / self.temperature)), offset)
 
     def stable_dt(self, problem: Problem, t: Scalar, state: HopfColeState) -> Scalar:
         """Any, where the zero-order hold without a gate is exact; else `time`/`layers`."""
