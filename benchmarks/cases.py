@@ -16,6 +16,8 @@ import hjsolve as hj
 H = hj.hamiltonians
 grid = hj.methods.grid
 TURN = 2 * np.pi
+CENTRES = np.array([[-0.5, 0.0], [0.5, 0.0]])
+DISCS = hj.exact.EikonalDiscs(np.array([[-0.8, 0.0], [0.8, 0.3]]), np.array([0.3, 0.3]))
 
 
 class Case(NamedTuple):
@@ -132,10 +134,19 @@ def squared_slope(n: int = 400) -> Case:
     return Case(problem, (n, n), 1.0, build, 1)
 
 
+def parabolas(n: int = 400) -> Case:
+    """u_t + |∇u|² = 0 from the lower of two parabolas ½|x − a|², which meet in a kink that stays."""
+
+    def initial(x: Any) -> Any:
+        return jnp.min(jnp.stack([jnp.sum((x - a) ** 2) for a in CENTRES])) / 2
+
+    problem = hj.Problem(H.Quadratic(1.0), 0.0, hj.initials.Custom(initial), _box([-2.0, -2.0], [2.0, 2.0]), 1.0)
+    return Case(problem, (n, n), 1.0, squared_slope().dynamics, 1)
+
+
 def slope(n: int = 400) -> Case:
     """u_t + |∇u| = 0 from two cones, whose discs grow until they meet: exact by `hj.exact.EikonalDiscs`."""
-    discs = hj.exact.EikonalDiscs(np.array([[-0.8, 0.0], [0.8, 0.3]]), np.array([0.3, 0.3]))
-    problem = discs.problem(_box([-2.0, -2.0], [2.0, 2.0]), 1.0)
+    problem = DISCS.problem(_box([-2.0, -2.0], [2.0, 2.0]), 1.0)
     build = _of_gradient(lambda p: jnp.sqrt(p @ p), lambda low, high: jnp.ones(2))
     return Case(problem, (n, n), 1.0, build, 1)
 
