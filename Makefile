@@ -1,12 +1,14 @@
 # Two commands do everything on a fresh machine:
 #   make run    sets up the environment and runs the quickstart
 #   make test   sets up the environment, then lint, types, import rules and tests
+# `make test-all` adds the tests marked slow, a third of the whole time.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: run test lint types bench docs build clean
+.PHONY: run test test-all lint types bench docs build clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,7 +27,10 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 test: $(STAMP) lint types
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(PYTEST) -m "not slow"
+
+test-all: $(STAMP) lint types
+	$(PYTEST)
 
 bench: $(STAMP)
 	for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file $(ARGS) || exit 1; done

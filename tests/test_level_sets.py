@@ -75,6 +75,7 @@ def test_points_on_the_line() -> None:
     assert level_sets.trace((x,), x + 1, 0.0).shape == (0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("d", "sizes"), [(1, (40, 80, 160)), (2, (20, 40, 80))])
 def test_newton_steps_reach_the_order_of_the_scheme(d: int, sizes: tuple[int, ...]) -> None:
     """Points of the level set, put into the exact solution; linear interpolation alone has order 2."""
@@ -171,6 +172,7 @@ def test_a_sphere_about_the_corner_of_a_torus_is_closed() -> None:
     assert len(joined.vertices) == len(sheet.vertices)
 
 
+@pytest.mark.slow
 def test_a_kink_does_not_throw_points_away() -> None:
     """Discs that have met: Newton steps across the kink are not taken, and the level set stays near the truth."""
     exact = hj.exact.EikonalDiscs([[-0.45, 0.0], [0.45, 0.0]], [0.2, 0.2])

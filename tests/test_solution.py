@@ -56,6 +56,7 @@ def test_it_is_periodic_in_space(solution: hj.Solution) -> None:
         np.testing.assert_allclose(solution(0.2, POINTS + period), solution(0.2, POINTS), rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_gradient_is_the_slope_of_the_values(solution: hj.Solution) -> None:
     slope = jax.vmap(jax.grad(lambda x: solution(0.3, x)))(jnp.asarray(POINTS))
     # WENO5 against the derivative of the quintic: (π/20)^5

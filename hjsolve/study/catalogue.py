@@ -11,7 +11,14 @@ from pathlib import Path
 from . import registry
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_METHODS = ("AbstractMethod", "AbstractEvolution", "AbstractOnGrid", "AbstractRepresentation", "AbstractStationary")
+_METHODS = (
+    "AbstractMethod",
+    "AbstractEvolution",
+    "AbstractOnGrid",
+    "AbstractOnTorus",
+    "AbstractRepresentation",
+    "AbstractStationary",
+)
 _FOLDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # title: folders, bases that make a class one of these
     "Methods": (("methods/grid", "methods/particle", "methods/network"), _METHODS),
     "Hamiltonians": (("problem/hamiltonians",), ("AbstractHamiltonian", "AbstractConvexHamiltonian", "AbstractAffine")),

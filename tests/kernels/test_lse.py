@@ -123,6 +123,7 @@ def scalar(function, form):
     return f
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("d", "form"), [(2, "distance"), (9, "product")])
 def test_derivatives_of_first_and_second_order(d: int, form: str) -> None:
     """Lse, averages and entropy in all arguments: reverse, forward, and each over reverse, against the dense ones."""

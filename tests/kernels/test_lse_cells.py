@@ -94,6 +94,7 @@ def test_heaviest_atoms_are_exact_and_first_of_equals() -> None:
         np.testing.assert_array_equal(cells(x, y, -g, 0.3), table(x, y, -g, 0.3))
 
 
+@pytest.mark.slow
 def test_derivatives_of_first_and_second_order() -> None:
     """In queries, data and a traced ε, against the untruncated table; slopes in atoms are the same sums."""
     x, y, g = (jnp.asarray(a) for a in clouds(2)["kink"])

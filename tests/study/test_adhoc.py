@@ -112,6 +112,7 @@ def test_two_dimensions_to_netcdf(folder: Path) -> None:
     assert Path("bowl.png").exists()
 
 
+@pytest.mark.slow
 def test_three_dimensions_to_zarr_a_picture_and_an_animation(folder: Path) -> None:
     """Precision is a key; what exists is replaced when told, a folder as well as a file."""
     text = FILE.replace("[-1.0]", "[-1, -1, -1]").replace("[1]", "[1, 1, 1]").replace("21", "3")

@@ -44,6 +44,7 @@ def test_of_a_residual_layer_it_is_the_recursion_of_pontryagin() -> None:
     np.testing.assert_allclose(found.costates[0], p, rtol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["residual", "lstm"])
 def test_it_tends_to_the_continuous_costate_at_first_order(kind: str) -> None:
     network = flow(kind)

@@ -85,6 +85,7 @@ def test_closed_derivatives_equal_differences_of_numpy() -> None:
     )
 
 
+@pytest.mark.slow
 def test_derivatives_for_function_data(wave: hj.Problem) -> None:
     """At fixed nodes; they solve the equation: u_t + c|∇u|² = εΔu, which ties all of them together."""
     x = jnp.array([0.3])

@@ -48,6 +48,7 @@ def test_the_viscosity_of_lax_friedrichs() -> None:
         np.testing.assert_allclose(found.hamiltonian(p), 0.8 * np.abs(p[0]), atol=0.01)
 
 
+@pytest.mark.slow
 def test_a_viscosity_that_depends_on_the_slope() -> None:
     """H = cp²: ε̂(p) = ε + αΔx/2 − (Δt/2)(2c)² p², with the one α of a network that is the scheme."""
     problems = fields(H.Quadratic(0.5), 0.03)

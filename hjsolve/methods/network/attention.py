@@ -92,7 +92,7 @@ class Attention(AbstractRepresentation):
         self.log_scale = (jnp if isinstance(s, jax.Array) else np).log(s)
         shares = as_array("mix", np.full(heads, 1 / heads) if mix is None else mix)
         require(shares.shape == (heads,), f"`mix` must have shape [{heads}]; got {shares.shape}.")
-        check_range("mix", shares, above=0.0, remedy="ε is the sum of mix/scale. Leave a head out.")
+        check_range("mix", shares, above=0.0, remedy="The part of a head in f. Leave it out.")
         self.log_mix = (jnp if isinstance(shares, jax.Array) else np).log(shares)
         self.period = None if period is None else as_array("period", period)
         require(
@@ -125,8 +125,9 @@ class Attention(AbstractRepresentation):
     ) -> "Attention":
         """Tokens on the nodes of `cells` cells an axis, Gaussian Q and K of inner dimension `width` (default d + 3).
 
-        Q and K begin alike in what they see of x and y, so that a point attends to tokens on its side. The length is
-        half the domain's longest extent.
+        Q and K begin alike in x and y, and K takes |y|² so that scores are those of attention by distance (Kim et al.
+        2021, arXiv 2006.04710), −|W(x − y)|²/2 in the mean over directions and but for a term of x: points attend to
+        tokens near them. The length is half the domain's longest extent.
         """
         d = domain.dimension
         k = d + 3 if width is None else whole_number("width", width, least=1, remedy="The inner dimension of a head.")
@@ -135,6 +136,8 @@ class Attention(AbstractRepresentation):
         query = jax.random.normal(first, (heads, k, d + 1)) / np.sqrt(k)
         keys = jax.random.normal(second, (heads, k, d + 3)) / np.sqrt(k)
         keys = keys.at[:, :, :d].set(query[:, :, :d])
+        constant, near = query[:, :, d], jnp.sum(query[:, :, :d] ** 2, axis=(1, 2)) / (2 * d)
+        keys = keys.at[:, :, d].set(-(near / jnp.sum(constant**2, axis=1))[:, None] * constant)
         around = tuple(images if periodic else 0 for periodic in domain.periodic)
         period = domain.extent if any(around) else None
         places, length = token_places(domain, cells), jnp.max(domain.extent) / 2
@@ -236,12 +239,22 @@ class Attention(AbstractRepresentation):
 
     @property
     def temperature(self) -> Scalar:
-        """ε = Σ_h m_h/s_h: what a change of all scores by a constant factor in the weights moves f by."""
+        """Σ_h m_h/s_h: what a change of all weights of the tokens by a factor e moves f by."""
         return jnp.sum(self.mix / self.scale)
 
+    @property
+    def viscosity(self) -> Scalar:
+        """ε = (Σ_h m_h γ_h)²/Σ_h m_h s_h γ_h², γ_h what head h makes of g (scores hold γ_h g_j, of a query at 0).
+
+        From how f bends in the data: D²f[δ, δ] = Σ_h m_h s_h γ_h² Var_h(δ), which for the solution is (c²/ε) Var(δ).
+        Heads that do not see the data have no part in it; for one head that does it is its 1/s.
+        """
+        gain = jnp.einsum("hk,hk->h", jnp.asarray(self.query)[:, :, -1], jnp.asarray(self.key)[:, :, -2])
+        return jnp.sum(self.mix * gain) ** 2 / jnp.sum(self.mix * self.scale * gain**2)
+
     def equation(self, problem: Problem, state: Tokens | None = None) -> Problem:
-        """H = c|p|² with the problem's c and ε = Σ_h m_h/s_h; with `Atoms`, the source dε/(2ct) is included."""
-        carried = eqx.tree_at(lambda p: p.viscosity, problem, Constant(self.temperature))
+        """H = c|p|² with the problem's c, and the network's viscosity; with `Atoms`, the source dε/(2ct) is included."""
+        carried = eqx.tree_at(lambda p: p.viscosity, problem, Constant(self.viscosity))
         assert isinstance(problem.hamiltonian, Quadratic)
         return solved_by_propagator(carried)
 

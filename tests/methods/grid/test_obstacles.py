@@ -64,6 +64,7 @@ def test_reach_avoid_round_a_hill() -> None:
     np.testing.assert_allclose(solution.u[0][before], expected[before], rtol=0, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_ceiling_of_the_data_is_the_frozen_hamiltonian() -> None:
     """Two ways to a reachable tube, which agree to the error of the grid: max(H, 0), and stopping for g."""
     g = hj.initials.Custom(lambda x: jnp.sqrt(x[0] ** 2 + x[1] ** 2) - 0.4)
@@ -81,6 +82,7 @@ def test_a_ceiling_of_the_data_is_the_frozen_hamiltonian() -> None:
     assert np.abs(free - other).max() > 0.1  # the tube is more than the set reached at t = 0.5
 
 
+@pytest.mark.slow
 def test_gradients_pass_where_the_solution_is_free() -> None:
     def mean(height):
         problem = hj.Problem(

@@ -53,6 +53,7 @@ everywhere = lambda x, half: np.ones(len(x), bool)
 waves = lambda x, half: np.sin(np.pi * x).sum(1)
 
 
+@pytest.mark.slow
 def test_second_order_and_six_improvements_where_viscosity_decides() -> None:
     """On 16, 32 and 64 cells a wave."""
     found, counts = run([manufactured(1.0, half=half) for half in (4.0, 2.0, 1.0)], waves, 64, everywhere)
@@ -94,6 +95,7 @@ def test_a_viscous_layer_against_its_closed_form() -> None:
 PULLED = H.WithPotential(H.Quadratic(0.5), lambda x: 1 + x[0] ** 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hamiltonian", "options"),
     [

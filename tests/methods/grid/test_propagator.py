@@ -112,6 +112,7 @@ def on_mixed_axes(shares, epsilon: float, t: float, points: np.ndarray):
     return solution.evaluate(t, np.resize(points, (65, 2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-30, 0.0])
 def test_kink_on_a_node_is_exact_for_every_viscosity(epsilon: float) -> None:
     line = np.linspace(-1, 1, 65)
@@ -174,6 +175,7 @@ def total(epsilon, c, amplitude, t, half):
     return u[0] + 2 * u[1] + 0.1 * jnp.sum(gradient), solution.u[0, :-2]
 
 
+@pytest.mark.slow
 def test_second_order_uniformly_in_the_viscosity() -> None:
     """Smooth data, convex and concave; shocks have formed."""
     for epsilon in (0.05, 1e-2, 1e-3, 1e-4, 1e-6):
@@ -225,6 +227,7 @@ def wells_solution(x: np.ndarray, epsilon: float, c: float, t: float) -> tuple[f
     return u, -np.array(moments) / (2 * c * t)
 
 
+@pytest.mark.slow
 def test_float32_equals_the_direct_sum_in_three_dimensions() -> None:
     epsilon, t = 0.1, 0.4
     # 3 sin's period along the first axis, on its own nodes; the others are free

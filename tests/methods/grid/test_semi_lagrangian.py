@@ -125,6 +125,7 @@ def test_a_double_integrator_with_linear_data() -> None:
     assert errors[1] < 0.125**2 / 4
 
 
+@pytest.mark.slow
 def test_a_regulator_at_long_steps() -> None:
     """Second order in Δt, for dynamics in x and a running cost."""
     lq = H.LQ([[0.0, 1.0], [-0.5, 0.1]], [[0.0], [1.0]], np.diag([1.0, 0.5]), [[0.7]])
@@ -167,6 +168,7 @@ def test_a_game_in_which_speeds_subtract() -> None:
         np.testing.assert_allclose(found.max(), dt / 2, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_control_system_against_finite_differences() -> None:
     """Two inputs in a ball, dynamics and a cost of x: second order in Δt. The slope never vanishes: no kinks."""
     steered = H.ControlAffine(
@@ -192,6 +194,7 @@ def test_obstacles_act_at_the_ends_of_steps() -> None:
     assert found.max() < 1e-12  # steps of two cells: the kink falls on nodes
 
 
+@pytest.mark.slow
 def test_faces_each_against_the_solution_that_it_alone_gives() -> None:
     one = lambda x: jnp.ones_like(x[0])
     # u = distance to the faces after the time to the middle: leaving costs 0, staying 1 a unit of time
@@ -250,6 +253,7 @@ def test_the_derivative_in_time_is_that_of_the_solution(hamiltonian) -> None:
     np.testing.assert_allclose(both(0.3017)[1], difference, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_derivative_of_an_exit_is_that_of_the_time_it_takes() -> None:
     """min_s (b − x)²/s + V s = 2√V (b − x): 0 in the horizon, 2 in b, (b − x)/√V in V."""
 

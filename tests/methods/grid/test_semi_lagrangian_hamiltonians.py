@@ -51,6 +51,7 @@ def test_hopf_lax(hamiltonian, lagrangian, order: int) -> None:
     assert error.max() < (4e-3 if order == 3 else 1e-2), error.max()
 
 
+@pytest.mark.slow
 def test_finitely_many_controls_and_a_batch_of_problems() -> None:
     """A double integrator with a in {−A, 0, A} is one with |a| <= A; one program serves all A."""
 

@@ -197,6 +197,7 @@ def test_a_run_that_viscosity_makes_20_times_as_long_is_announced() -> None:
     assert hj.solve(problem, FD(160, stepper=steppers.Auto()), [0.5]).stats["steps"] < 100
 
 
+@pytest.mark.slow
 def test_gradients_and_batches_through_split_steps() -> None:
     data, rule, upwind = smooth().problem().initial, grid.step_rules.Fixed(0.02), grid.derivatives.Upwind()
     method = FD(32, stepper=steppers.Auto(), derivative=upwind, step_rule=rule)

@@ -56,6 +56,7 @@ def test_second_derivatives_keep_their_order() -> None:
     assert np.min(orders(errors)) > 5.5, errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("viscosity", [0.02, 0.3])
 def test_order_five_on_a_stretched_torus(viscosity: float) -> None:
     exact = hj.exact.Periodic(2.0, [0.5, 0.3], [[np.pi, 0.0], [np.pi, np.pi]], viscosity, phases=[0.3, 1.0])
@@ -71,6 +72,7 @@ def test_order_five_on_a_stretched_torus(viscosity: float) -> None:
     assert np.min(orders(errors)) > 4.5, errors
 
 
+@pytest.mark.slow
 def test_order_at_the_faces_of_a_stretched_box() -> None:
     """½|x|² with a face condition of degree 4; characteristics leave."""
     exact = hj.exact.Quadratic([[1.0]], viscosity=0.0)
@@ -85,6 +87,7 @@ def test_order_at_the_faces_of_a_stretched_box() -> None:
     assert orders(errors)[0] > 4.0, errors
 
 
+@pytest.mark.slow
 def test_nodes_drawn_to_a_layer_see_it_sooner() -> None:
     """|x| with ε = 0.01, whose layer is 0.1 wide in a box of 8: the error at 200 cells falls by four."""
     exact = hj.exact.AbsoluteValue(viscosity=0.01)
@@ -107,6 +110,7 @@ def test_the_upwind_equation_has_the_viscosity_of_each_place() -> None:
     np.testing.assert_allclose(found, 0.1 + 2.0 * spacing / 2, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_gradient_with_respect_to_the_map() -> None:
     exact = hj.exact.AbsoluteValue(viscosity=0.1)
     problem = exact.problem(domain=hj.Box([-2.0], [2.0]), horizon=0.1)

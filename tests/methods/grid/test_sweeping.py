@@ -236,12 +236,14 @@ def mean_square(name: str):
     return jax.jit(jax.value_and_grad(total, has_aux=True))
 
 
+@pytest.mark.slow
 def test_godunov_and_lax_friedrichs_agree() -> None:
     """|∇u|² = 1 solved by both: each is within its first-order error of the distance."""
     one, other = (mean_square(name)(jnp.array([0.0, 1.0, 0.2, 0.0]))[0][1] for name in ("Godunov", "Lax-Friedrichs"))
     assert np.abs(one - other).max() < 0.05  # Δx = 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(HAMILTONIANS))
 def test_gradient_of_the_fixed_point_is_that_of_finite_differences(name: str) -> None:
     """With respect to the source, the speed, the target's radius and its cost."""

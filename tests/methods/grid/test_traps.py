@@ -34,6 +34,7 @@ def test_the_unit_of_u_does_not_matter(name: str) -> None:
                 np.testing.assert_allclose(other.u / unit, one.u, rtol=0, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_gradients_of_solutions_with_flat_parts_are_finite() -> None:
     """|x| cut off at both ends: where u is flat every smoothness is 0."""
 
@@ -124,6 +125,7 @@ def test_a_source_a_viscosity_and_a_floor_that_change_in_time() -> None:
     np.testing.assert_allclose(raised.min(), 0.0, atol=0.01)  # the floor's peak, missed by half of 1/256 at most
 
 
+@pytest.mark.slow
 def test_data_without_slopes_under_a_potential_do_not_end_in_one_step() -> None:
     problem = hj.Problem(
         H.WithPotential(H.Quadratic(1.0), lambda x: 5 * jnp.cos(x[0])), 0.3, hj.initials.Custom(lambda x: 0 * x[0]),
@@ -135,6 +137,7 @@ def test_data_without_slopes_under_a_potential_do_not_end_in_one_step() -> None:
     np.testing.assert_allclose(hj.solve(problem, grid.SemiLagrangian(64), [0.5]).u, exact, rtol=0, atol=0.1)
 
 
+@pytest.mark.slow
 def test_the_derivative_in_viscosity_does_not_vanish_at_zero() -> None:
     """Where ε = 0 nothing is computed of εΔu, but ∂/∂ε of it is Δu: against a difference in ε."""
 

@@ -111,6 +111,7 @@ def test_a_nonconvex_wave_across_the_plane_is_that_of_the_line() -> None:
     np.testing.assert_allclose(plane.reshape(80, 80), across(line), rtol=0, atol=1e-12)  # a hundred roundings
 
 
+@pytest.mark.slow
 def test_kinks_of_a_convex_equation_across_the_plane() -> None:
     exact = hj.exact.osher_shu_convex()
     along = np.asarray(jax.jit(jax.vmap(lambda z: exact(BROKEN, z[None])))(-1 + 2 / 80 * jnp.arange(80)))

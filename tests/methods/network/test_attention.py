@@ -63,6 +63,35 @@ def test_atoms_are_the_tokens() -> None:
         np.testing.assert_allclose(solution.u[k], expected, rtol=0, atol=1e-12)
 
 
+def test_viscosity_is_how_the_output_bends_in_the_data() -> None:
+    """A head that sees no data has no part, whatever its scale; two that do agree with differences of the network."""
+    exact = hj.theory.as_network(line(0.3, 1.0), family="attention", cells=64)
+    blind = np.array(exact.key)
+    blind[..., -2] = 0.0
+    query, key = np.concatenate([exact.query] * 2), np.concatenate([exact.key, blind])
+    network = Attention(query, key, [1 / 0.3, 0.01], exact.places, mix=[1.0, 0.4])
+    np.testing.assert_allclose(network.viscosity, 0.3, rtol=1e-13)
+    gains, s, mix = np.array([0.5, 2.0]), np.array([3.0, 0.7]), np.array([0.6, 0.9])
+    key = np.zeros((2, 1, 4))
+    key[:, 0, 2] = gains
+    two = Attention(np.tile([0.0, 1.0], (2, 1, 1)), key, s, np.zeros((2, 1)), mix=mix)
+    f = lambda g: two.read(two.tokens(jnp.asarray(g)), jnp.zeros(1))[0]
+    h = 1e-3
+    bend = (f([h, -h]) + f([-h, h]) - 2 * f([0.0, 0.0])) / h**2  # of variance 1
+    np.testing.assert_allclose(two.viscosity, (mix @ gains) ** 2 / bend, rtol=1e-5)
+
+
+def test_random_scores_are_distances() -> None:
+    """In 1-D exactly: −|W(x − y)|²/2 and a term of x alone, once the data are 0 and K's constant is taken off."""
+    network = Attention.random(hj.Torus([0.0], [2.0]), 8, scale=1.0, width=5, key=jax.random.key(0))
+    x, y = 0.3, np.linspace(-1, 1, 7)
+    Q, K = np.array(network.query)[0], np.array(network.key)[0]
+    scores = (Q @ [x, 1.0]) @ (K[:, :2] @ np.stack([y, y**2]))
+    seen = scores - x * (Q[:, 0] @ K[:, 1]) * y**2 - (Q[:, 1] @ K[:, 0]) * y  # what random directions add
+    near = np.sum(Q[:, 0] ** 2)
+    np.testing.assert_allclose(seen, near * x * y - near * y**2 / 2, rtol=1e-12, atol=1e-12)
+
+
 def test_the_network_takes_any_data_at_its_places() -> None:
     """Weights for one problem, data of another."""
     problem = line(0.3, 1.0)

@@ -66,6 +66,7 @@ def test_split_layers_tend_to_the_characteristics_at_first_order(kind: str) -> N
     np.testing.assert_allclose(orders(errors), 1.0, atol=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_grid_reproduces_the_forward_pass(kind: str) -> None:
     """`as_problem` by WENO5, whose own error on this grid is below that of 64 Euler steps a layer."""
@@ -94,6 +95,7 @@ def test_earlier_times_are_answered_by_the_last_layers() -> None:
     np.testing.assert_allclose(u[2], jax.vmap(network)(jnp.asarray(x)), rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_noise_is_viscosity() -> None:
     """Against WENO5 with ε Δu, within four standard errors."""
     network = Flow(flow("residual").cell, bump, layers=6, time=0.6, viscosity=0.1, splits=8, samples=4096)

@@ -170,6 +170,7 @@ def test_layers_with_weights_of_their_own_are_taken_in_turn() -> None:
     assert [float(read(jnp.asarray(t), p, p)[0]) for t in (0.1, 0.3, 0.6, 0.9)] == [1.0, 2.0, 3.0, 4.0]
 
 
+@pytest.mark.slow
 def test_the_same_block_on_a_finer_grid_is_nearer_to_the_solution() -> None:
     problem = hj.Problem(H.Quadratic(0.5), 0.2, COSINE, LINE, 0.5)
     coarse = hj.theory.as_network(problem, family="residual", cells=32, flux=EO)

@@ -78,6 +78,7 @@ def test_a_token_that_is_only_moved_follows_its_twin(normalise: bool) -> None:
     np.testing.assert_allclose(follower.states(jnp.asarray(Y[2])), network.states(Y)[:, 2], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_grid_solves_the_transport_equation_of_a_follower() -> None:
     network = flow(16, time=0.4)
     data = hj.initials.Custom(lambda x: jnp.exp(-jnp.sum((x - 0.3) ** 2)))

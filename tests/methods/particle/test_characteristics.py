@@ -25,6 +25,7 @@ def expect(exact, t, x):
     return on_all(exact, jnp.asarray(t), jnp.asarray(x))
 
 
+@pytest.mark.slow
 def test_derivatives_in_every_number_to_second_order() -> None:
     """The harmonic potential: x-dependent, with ∂u/∂k an integral along the ray."""
 
@@ -67,6 +68,7 @@ def osher_shu(name: str, t: float, throw: bool = True) -> hj.Solution:
 EXACT = {"convex": hj.exact.osher_shu_convex(), "nonconvex": hj.exact.osher_shu_nonconvex()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["convex", "nonconvex"])
 def test_periodic_data_before_rays_cross(name: str) -> None:
     t = 0.5 * BREAK
@@ -88,6 +90,7 @@ def test_after_crossing_the_lowest_branch_of_a_convex_hamiltonian() -> None:
     assert (np.asarray(solution.stats["determinant"]) > 0).all()  # a lowest branch has passed no focus
 
 
+@pytest.mark.slow
 def test_more_branches_than_are_followed() -> None:
     """Up to nine rays reach a point, of which six are followed: the lowest must be among them. H is known as convex."""
     exact = EXACT["convex"]
@@ -152,6 +155,7 @@ def in_the_plane(problem: hj.Problem, t: float, x: np.ndarray, throw: bool = Tru
     return hj.solve(problem, Characteristics(512, 8), [t], points=x, throw=throw)
 
 
+@pytest.mark.slow
 def test_linear_quadratic_flow() -> None:
     F = np.array([[0.0, 1.0], [-1.0, -0.3]])
     exact = hj.exact.LinearQuadratic(F, 0.4 * np.eye(2), BEND)

@@ -231,6 +231,7 @@ REDUCED = FeynmanKac(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "low"),
     [
@@ -301,6 +302,7 @@ def guided(epsilon, shares):
     return solution.u, solution.gradient, solution.stats["standard_error"], solution.result == hj.RESULTS.successful
 
 
+@pytest.mark.slow
 def test_a_guide_reaches_small_viscosities_and_the_failure_without_it_is_flagged() -> None:
     u, _ = on_points(hj.exact.AbsoluteValue(viscosity=1e-3), 1.0, OFF[:, :1])
     with pytest.warns(hj.HJWarning, match="effective sample size fell below 50"):

@@ -164,6 +164,7 @@ def test_wells_nearer_than_the_reach_of_steep_data() -> None:
         np.testing.assert_allclose(solution.u[0], one.min(2).sum(1), rtol=0, atol=1e-8)  # of the sampling
 
 
+@pytest.mark.slow
 def test_the_kinked_convex_case_of_osher_and_shu() -> None:
     exact = hj.exact.osher_shu_convex()
     x, t = np.linspace(-1, 1, 41)[:, None], 1.5 / np.pi**2
@@ -205,6 +206,7 @@ class KinkedBowl(Bowl):
         return super().__call__(y) + self.k * hj.initials.Norm()(y)
 
 
+@pytest.mark.slow
 def test_problems_batch_with_kinks_and_without() -> None:
     """In three dimensions g = |y|, H = ½|p|²: the Huber function of x; and a bowl with H = c|p|²."""
     A, b = bowl(3, 10.0)
@@ -221,6 +223,7 @@ def test_problems_batch_with_kinks_and_without() -> None:
             np.testing.assert_allclose(value, expected, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_polyhedral_hamiltonians() -> None:
     """For g = p₀·y: u = p₀·x − tH(p₀). For a bowl and |p|_1 as the maximum of 8 planes: the least over a box."""
     slopes, offsets = RNG.normal(size=(6, 3)), RNG.normal(size=6)
@@ -332,6 +335,7 @@ def not_convex(shares, t, x, p):
     return shares[0] * difference + shares[1] * cosine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["difference", "cosine"])
 def test_hopf_formula_for_hamiltonians_that_are_not_convex(name: str) -> None:
     shares, formula = {

@@ -44,6 +44,7 @@ def in_the_plane(shares, epsilon: float, *, c=1.0, matrix=ROUND, domain=None, ts
     return hj.solve(p, HopfCole(), ts, points=x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [1.0, 0.1, 1e-2, 1e-3, 1e-6])
 def test_travelling_shocks(epsilon: float) -> None:
     """Several narrow modes at once for small ε, one wide one for large ε."""
@@ -104,6 +105,7 @@ def line_of_waves(x: np.ndarray, t: float, epsilon: float) -> np.ndarray:
     return -epsilon * np.log(np.cos(2 * np.pi * x[..., None] * n) @ shares) - 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::hjsolve.HJWarning")
 @pytest.mark.parametrize("domain", [hj.Torus([-0.5] * 2, [0.5] * 2), hj.Box([-0.5] * 2, [0.5] * 2)], ids=["T", "R"])
 def test_many_modes(domain) -> None:
@@ -166,6 +168,7 @@ def test_without_viscosity() -> None:
     np.testing.assert_allclose(solution.u[1], lowest, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_three_dimensions_and_derivatives_in_the_data_viscosity_c_time_and_place() -> None:
     def weighed(u):
         def total(*numbers):
@@ -194,6 +197,7 @@ def test_three_dimensions_and_derivatives_in_the_data_viscosity_c_time_and_place
             np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_float32() -> None:
     exact = hj.exact.MultiShock(SLOPES[2], OFFSETS, 0.1)
     with jax.enable_x64(False):

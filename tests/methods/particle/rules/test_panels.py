@@ -136,6 +136,7 @@ def value(epsilon, c, a, t, x):
     return hj.solve(p, HopfCole(), t[None], points=x[None, None]).u[0, 0]
 
 
+@pytest.mark.slow
 def test_derivatives_in_every_number_batched() -> None:
     """grad of vmap, ε = 0 in the same batch, against the derivatives of the closed form."""
     epsilons, (c, a, t, x) = jnp.array([0.0, 1e-3, 0.1]), map(jnp.asarray, (0.7, 0.3172, 0.4, 0.55))

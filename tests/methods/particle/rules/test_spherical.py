@@ -40,6 +40,7 @@ def at_zero(exact, t):
     return exact(t, jnp.zeros(exact.dimension))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [4, 5])
 def test_a_narrow_core_in_wide_tails(d: int) -> None:
     """Data for which Gauss-Hermite is off by 1e-3: log((1 + |y|²)/2), whose Gibbs density falls like a power first."""
