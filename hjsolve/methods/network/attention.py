@@ -253,7 +253,7 @@ class Attention(AbstractRepresentation):
         return jnp.sum(self.mix * gain) ** 2 / jnp.sum(self.mix * self.scale * gain**2)
 
     def equation(self, problem: Problem, state: Tokens | None = None) -> Problem:
-        """H = c|p|² with the problem's c, and the network's viscosity; with `Atoms`, the source dε/(2ct) is included."""
+        """H = c|p|² with the problem's c, and the network's viscosity; with `Atoms`, and the source dε/(2ct)."""
         carried = eqx.tree_at(lambda p: p.viscosity, problem, Constant(self.viscosity))
         assert isinstance(problem.hamiltonian, Quadratic)
         return solved_by_propagator(carried)
