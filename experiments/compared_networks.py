@@ -27,19 +27,21 @@ def trained(config, equation, name, seed, learnt):
     import hjsolve as hj
 
     first, second = jax.random.split(jax.random.key(1000 * config.seed + seed))
-    network = random(config, equation, name, first)
+    network = random(config, equation, name, learnt.start, first)
     fixed = sum(np.size(leaf) for leaf in network.held())
     weights = sum(np.size(leaf) for leaf in jax.tree.leaves(network)) - fixed
     source, began = hj.Data(learnt.start, learnt.u), time.perf_counter()
 
-    def fit(steps, rate):
-        recipe = hj.Recipe(steps=steps, batch=BATCHES[name], optimiser=optax.adam(rate, b2=FORGETTING))
+    def fit(steps, optimiser):
+        recipe = hj.Recipe(steps=steps, batch=BATCHES[name], optimiser=optimiser)
         return hj.fit(source, network, recipe, key=second)
 
-    fit(SAMPLED, RATES[name])
-    seconds = fit(SAMPLED, RATES[name])[1].seconds
+    probe = optax.adam(RATES[name], b2=FORGETTING)
+    fit(SAMPLED, probe)  # compiles
+    seconds = fit(SAMPLED, probe)[1].seconds
     steps = max(SAMPLED, 50 * round(config.seconds / seconds * SAMPLED / 50))
-    network, history = fit(steps, optax.cosine_decay_schedule(RATES[name], steps))
+    falling = optax.cosine_decay_schedule(RATES[name], steps)
+    network, history = fit(steps, optax.adam(falling, b2=FORGETTING))
     losses = history.losses[: len(history.losses) // 50 * 50].reshape(-1, 50).mean(axis=1)
     record = {
         "weights": int(weights),
@@ -50,8 +52,8 @@ def trained(config, equation, name, seed, learnt):
     return network, record, losses
 
 
-def random(config, equation, name, key):
-    """The largest network of its family within the budget of weights."""
+def random(config, equation, name, start, key):
+    """The largest network of its family within the budget of weights; a residual one of layers that can be stable."""
     import hjsolve as hj
 
     d, most, network = equation.d, config.parameters, hj.methods.network
@@ -62,21 +64,42 @@ def random(config, equation, name, key):
         width = max(1, (most // HEADS - 2) // (2 * d + 4))
         return network.Attention.random(torus, config.cells, scale=1.0, heads=HEADS, width=width, **shared)
     channels = 2 * d
-    layers = 2 * max(1, round(config.cells * config.horizon / 8))
+    layers = stable_layers(config, equation, start)
     hidden = max(4, (most - (channels + 1) * 3**d) // (channels + 2))
     return network.ResidualStepper.random(
         torus, config.cells, layers=layers, channels=channels, hidden=hidden, **shared
     )
 
 
+def stable_layers(config, equation, start):
+    """T Σ_i (2ε/h² + α_i/h): fewer steps of three nodes an axis cannot be monotone, and what is rough would grow.
+
+    The speeds α are those of the data's steepest slopes.
+    """
+    import jax.numpy as jnp
+
+    d, h = equation.d, 2 * np.pi / config.cells
+    fields = start.reshape(-1, *(config.cells,) * d)
+    steepest = [np.abs(np.roll(fields, -1, axis) - fields).max() / h for axis in range(1, d + 1)]
+    slopes = jnp.array(steepest)[:, None]
+    speeds = equation.hamiltonian.speed_bound(jnp.zeros(()), jnp.zeros((d, 1)), -slopes, slopes)
+    return int(np.ceil(config.horizon * float(jnp.sum(2 * equation.epsilon / h**2 + speeds / h))))
+
+
 def measured(config, network, samples):
-    """The equation of one step (of the network's own, or of a part of the horizon); None where a step is not finite."""
+    """The equation of one step, of an SSM from the horizon on; None where a step is not finite everywhere.
+
+    What short waves of an SSM do is not learnt: by the horizon they are gone.
+    """
     import hjsolve as hj
 
-    if isinstance(network, hj.methods.network.Attention):
-        options = {"time": config.horizon, "dt": config.horizon / 64, "cells": config.cells}
+    options = {"time": config.horizon}
+    if isinstance(network, hj.methods.network.ResidualStepper):
+        options = {}
+    elif isinstance(network, hj.methods.network.SSM):
+        options |= {"dt": config.horizon / 16}
     else:
-        options = {"dt": config.horizon / 4} if isinstance(network, hj.methods.network.SSM) else {}
+        options |= {"dt": config.horizon / 64, "cells": config.cells}
     try:
         return hj.theory.measure_equation(network, samples, **options)
     except ValueError as error:
@@ -109,10 +132,12 @@ def rebuilt(network, equation, *, cells=None, factor=1.0):
 
     torus = _torus(equation.d)
     if isinstance(network, hj.methods.network.ResidualStepper):
-        if cells is not None:
-            return network.on_grid(torus, cells, layers=network.layers * (cells // network.cells[0]) ** 2)
-        added = (factor - 1) * equation.epsilon * _laplacian(equation.d)
-        return eqx.tree_at(lambda n: n.block.linear, network, network.block.linear + added)
+        finer = 1 if cells is None else cells // network.cells[0]
+        layers = network.layers * finer**2 * int(np.ceil(factor))
+        carried = network.on_grid(torus, finer * network.cells[0], layers=layers)
+        missing = factor * viscosity_read(network, equation) - viscosity_read(carried, equation)
+        added = missing * _laplacian(equation.d)
+        return eqx.tree_at(lambda n: n.block.linear, carried, carried.block.linear + added)
     problem = hj.Problem(equation.hamiltonian, equation.epsilon, hj.initials.Cosine(1.0, 1.0), torus, network.time)
     carried = network.equation(problem)
     carried = eqx.tree_at(lambda p: p.viscosity.epsilon, carried, factor * carried.viscosity.epsilon)

@@ -8,7 +8,7 @@ from . import _compared
 def draw(table):
     """Medians over the seeds, bars from the least to the largest."""
     equations = _compared.equations(table)
-    drawing, axes = _compared.panels(len(equations), sharey=True)
+    drawing, axes = _compared.panels(len(equations), sharex=True, sharey=True)
     drawing.suptitle("Waves that no training saw: networks trained from random weights beside solvers")
     for panel, equation in zip(axes, equations, strict=True):
         for method in _compared.METHODS:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import t as student
 
-from ..checks import check_range, concrete, counts, number, require, whole_number
+from ..checks import check_range, counts, number, require, whole_number
 from ..kernels.interpolate import interpolate
 from ..methods.base import AbstractEvolution, AbstractRepresentation
 from ..methods.network.fourier_grid import FourierGrid
@@ -64,11 +64,12 @@ def measure_equation(
     """Regress (u₁ − u₀)/Δt on −Ĥ(∇u), ε̂ Δu and v̂ V at ū = (u₀ + u₁)/2, over all nodes of all `samples`.
 
     `samples` are problems on one torus that differ in the numbers of their data (and are alike otherwise), smooth
-    enough for their derivatives to be taken by Fourier transform; u₀ is the method's solution at `time`, u₁ one step
-    later: of length `dt`, by default the longest stable step of all samples. A representation has no steps and no
-    nodes, and needs `dt` and `cells`. Ĥ is linear between `knots` an axis (default 41 in 1-D, 13 in 2-D) over the
-    slopes that occur; ε̂ has `viscosity_terms` terms in |∇u|². The difference quotient at the midpoint is that of an
-    equation to O(Δt²), so that of a first-order Lax-Friedrichs scheme this is `ε + αΔx/2 − (Δt/2)H'(u_x)²`.
+    enough for their derivatives to be taken by Fourier transform; u₀ is the method's solution at `time`, which a method
+    that steps reaches by its longest stable steps, u₁ one step later: of length `dt`, by default the longest stable
+    step of all samples. A representation has no steps and no nodes, and needs `dt` and `cells`. Ĥ is linear between
+    `knots` an axis (default 41 in 1-D, 13 in 2-D) over the slopes that occur; ε̂ has `viscosity_terms` terms in |∇u|².
+    The difference quotient at the midpoint is that of an equation to O(Δt²), so that of a first-order Lax-Friedrichs
+    scheme this is `ε + αΔx/2 − (Δt/2)H'(u_x)²`.
 
     Raises `ValueError` for fewer than 2 samples, another kind of domain, and samples of different structure.
     """
@@ -125,7 +126,6 @@ def _checked(
     check_range("time", begin, least=0.0, remedy="When the step begins.")
     if isinstance(method, AbstractEvolution):
         require(cells is None, "`cells` belongs to representations: this method has nodes of its own.")
-        require(concrete(begin) == 0, "`time` must be 0 for a method that steps: its samples are the data.")
         x = np.asarray(method.nodes(problem))
         shape = tuple(len(np.unique(np.round(x[:, k], 12))) for k in range(d))
     elif isinstance(method, AbstractRepresentation):
@@ -168,7 +168,7 @@ def _stepped(
 
         found = eqx.filter_vmap(both)(problems)
         return shaped(found[:, 0]), shaped(found[:, 1]), step
-    states = eqx.filter_vmap(lambda p: method.init(p))(problems)
+    states = eqx.filter_vmap(lambda p: _at(method, p, begin))(problems)
     longest = jnp.min(eqx.filter_vmap(lambda p, s: method.stable_dt(p, begin, s))(problems, states))
     step = longest if dt is None else jnp.asarray(dt, begin.dtype)
 
@@ -181,6 +181,19 @@ def _stepped(
         shaped(eqx.filter_vmap(lambda p, s: value(p, begin + step, s))(problems, after)),
         step,
     )
+
+
+def _at(method: AbstractEvolution, problem: Problem, begin: Scalar) -> Any:
+    """The method's state at `begin`, by its own stable steps."""
+
+    def step(carry: tuple[Scalar, Any]) -> tuple[Scalar, Any]:
+        t, state = carry
+        dt = jnp.minimum(method.stable_dt(problem, t, state), begin - t)
+        return t + dt, method.step(problem, t, dt, state)[0]
+
+    almost = begin * (1 - 8 * jnp.finfo(begin.dtype).eps)
+    start = jnp.zeros_like(begin), method.init(problem)
+    return jax.lax.while_loop(lambda carry: carry[0] < almost, step, start)[1]
 
 
 def _derivatives(grid: FourierGrid, u: Values) -> tuple[Vectors, Values]:
