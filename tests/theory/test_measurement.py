@@ -108,7 +108,7 @@ def test_a_stepper_is_measured_from_a_later_time_too() -> None:
     wrong = eqx.tree_at(lambda n: n.log_decay, network, np.log(decay))
     early, late = (hj.theory.measure_equation(wrong, problems, time=t, dt=0.05) for t in (0.0, 4.0))
     np.testing.assert_allclose(late.viscosity, 0.3, rtol=2e-3)
-    assert early.viscosity > 0.33
+    assert early.viscosity > 0.32
 
 
 def test_the_interval_is_as_wide_as_the_samples_differ() -> None:

@@ -26,8 +26,9 @@ from .stepper_equation import Moments, read_equation
 class Block(eqx.Module):
     """The rate L*u/h² − φ(t, x, F*u/h) of one residual block, h the finest spacing, * a correlation on the torus.
 
-    `linear` L `[k, ..., k]` and `filters` F `[c, k, ..., k]` have an odd k on every axis, and the mean of each filter
-    is taken off: a constant added to u is added to what the block returns.
+    `linear` L `[k, ..., k]` and `filters` F `[c, k, ..., k]` have an odd k on every axis. The mean of each filter is
+    taken off, so that a constant added to u is added to what the block returns, and of L the even part is taken: an odd
+    one would be a drift that grows like 1/h, and slopes are what F and φ are for.
     """
 
     linear: Array
@@ -38,17 +39,16 @@ class Block(eqx.Module):
         """The rate at every node."""
         around = neighbours(u, self.linear.shape)
         slopes = jnp.einsum("ck,k...->c...", _centred(self.filters, u.ndim), around, precision="highest") / h
-        smoothed = jnp.einsum("k,k...->...", _centred(self.linear, u.ndim), around, precision="highest")
+        smoothed = jnp.einsum("k,k...->...", _even(self.linear), around, precision="highest")
         return smoothed / h**2 - self.readout(t, x, slopes)
 
     def moments(self, offsets: Array) -> Moments:
         """First and second moments of the filters; `offsets` `[K, d]` of the taps in units of h."""
         d = offsets.shape[1]
         squares = offsets[:, :, None] * offsets[:, None, :] / 2
-        linear, filters = _centred(self.linear, d), _centred(self.filters, d)
+        filters = _centred(self.filters, d)
         return Moments(
-            linear @ offsets,
-            jnp.tensordot(linear, squares, 1),
+            jnp.tensordot(_even(self.linear), squares, 1),
             filters @ offsets,
             jnp.tensordot(filters, squares, 1),
             self.readout,
@@ -219,8 +219,8 @@ class ResidualStepper(AbstractOnTorus):
     def equation(self, problem: Problem, state: Values | None = None) -> Problem:
         """`u_t + H(∇u) = tr(A(∇u) D²u)` to second order in h and Δt, by Taylor expansion of the blocks.
 
-        With b = Σ_k L_k o_k and B = ½ Σ_k L_k o_k o_kᵀ over the offsets o_k of the taps, m_c and M_c the same of filter
-        c, H(p) = φ(m p) − b·p/h and A(p) = B − h Σ_c (∂φ/∂z_c) M_c − (Δt/2) ∇H∇Hᵀ: `viscosity.matrix(t, x, p)`.
+        With B = ½ Σ_k L_k o_k o_kᵀ over the offsets o_k of the taps, M_c the same of filter c and m_c = Σ_k F_ck o_k,
+        H(p) = φ(m p) and A(p) = B − h Σ_c (∂φ/∂z_c) M_c − (Δt/2) ∇H∇Hᵀ: `viscosity.matrix(t, x, p)`.
         """
         grid = self.grid(problem)
         h = jnp.min(grid.spacing)
@@ -251,6 +251,11 @@ def _centred(filters: Array, d: int) -> Array:
     """Filters `[..., K]` as lists of taps, without their mean."""
     flat = jnp.asarray(filters).reshape(*filters.shape[: filters.ndim - d], -1)
     return flat - jnp.mean(flat, axis=-1, keepdims=True)
+
+
+def _even(linear: Array) -> Array:
+    """The even part of a filter `[k, ..., k]` as a list of taps, without its mean."""
+    return _centred((linear + jnp.flip(linear)) / 2, linear.ndim)
 
 
 def _is_weight(leaf: Any) -> bool:

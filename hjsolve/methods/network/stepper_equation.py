@@ -7,16 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from ...problem.hamiltonians import AbstractHamiltonian, Custom
-from ...problem.hamiltonians.base import as_column
 from ...problem.viscosities import AbstractViscosity, Hessian
 from ...typing import Array, Float, Point, Scalar, Values, Vectors
 from .readouts import AbstractReadout
 
 
 class Moments(NamedTuple):
-    """Σ_k L_k o_k `[d]`, ½Σ_k L_k o_k o_kᵀ `[d, d]`, those of each filter `[c, d]`, `[c, d, d]`; the readout."""
+    """½Σ_k L_k o_k o_kᵀ `[d, d]`; of each filter Σ_k F_k o_k `[c, d]` and ½Σ_k F_k o_k o_kᵀ `[c, d, d]`; readout."""
 
-    drift: Array
     diffusion: Array
     slopes: Array
     bends: Array
@@ -24,7 +22,7 @@ class Moments(NamedTuple):
 
 
 class StepperHamiltonian(eqx.Module):
-    """H(t, x, p) = φ(t, x, m p) − b·p/h of the layer that t falls in."""
+    """H(t, x, p) = φ(t, x, m p) of the layer that t falls in."""
 
     moments: Moments
     h: Scalar
@@ -33,14 +31,14 @@ class StepperHamiltonian(eqx.Module):
 
     def at(self, t: Scalar) -> Moments:
         """The moments of the layer that t falls in."""
-        count = self.moments.drift.shape[0]
+        count = self.moments.diffusion.shape[0]
         index = jnp.clip(jnp.floor(t / self.dt + 1e-3).astype(int), 0, count - 1)
         return jax.tree.map(lambda a: a[index] if eqx.is_array(a) else a, self.moments)
 
     def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:
         """H(t, x, p)."""
         m = self.at(t)
-        return m.readout(t, x, jnp.tensordot(m.slopes, p, 1)) - jnp.sum(as_column(m.drift, p) * p, axis=0) / self.h
+        return m.readout(t, x, jnp.tensordot(m.slopes, p, 1))
 
 
 class StepperViscosity(AbstractViscosity):
@@ -84,4 +82,4 @@ class StepperViscosity(AbstractViscosity):
 def read_equation(moments: Moments, h: Scalar, dt: Scalar, layers: int) -> tuple[AbstractHamiltonian, StepperViscosity]:
     """H and A of blocks with these moments, a leading axis on all arrays."""
     hamiltonian = StepperHamiltonian(moments, h, dt, layers)
-    return Custom(hamiltonian, dimension=moments.drift.shape[-1]), StepperViscosity(hamiltonian)
+    return Custom(hamiltonian, dimension=moments.slopes.shape[-1]), StepperViscosity(hamiltonian)
