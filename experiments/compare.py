@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from hjsolve.study.config import RunConfig
+from hjsolve.study.table import Table
 from hjsolve.study.terminal import progress
 
 from . import compared_networks as compared
@@ -75,6 +76,24 @@ def run(config, table):
         for number, equation in enumerate(equations):
             _compare(config, table, number, equation)
             reached(number + 1)
+
+
+def summary(table):
+    """One row for each equation and method, medians over the seeds: errors, cost, and the viscosity learnt."""
+    shown, groups = Table(), {}
+    for row in table.rows:
+        if row["condition"] != "not applicable":
+            groups.setdefault((row["H"], row["ε"], row["d"], row["method"]), []).append(row)
+    for (name, epsilon, d, method), rows in groups.items():
+
+        def median(column, condition=UNSEEN, rows=rows):
+            values = [row[column] for row in rows if row["condition"] == condition and row.get(column) is not None]
+            return float(np.median(values)) if values else None
+
+        errors = {f"L1, {condition}": median("L1", condition) for condition in (UNSEEN, "kinks", "shocks")}
+        rest = {column: median(column) for column in ("L1 of ∇u", "ms a solve", "ε read", "ε measured", "training [s]")}
+        shown.add(H=name, ε=epsilon, d=d, method=method, **errors, **rest)
+    return shown
 
 
 def _hamiltonian(name, d):

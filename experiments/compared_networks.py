@@ -133,7 +133,7 @@ def rebuilt(network, equation, *, cells=None, factor=1.0):
     torus = _torus(equation.d)
     if isinstance(network, hj.methods.network.ResidualStepper):
         finer = 1 if cells is None else cells // network.cells[0]
-        layers = network.layers * finer**2 * int(np.ceil(factor))
+        layers = network.layers * (finer**2 * int(np.ceil(factor)) if network.shared else 1)
         carried = network.on_grid(torus, finer * network.cells[0], layers=layers)
         missing = factor * viscosity_read(network, equation) - viscosity_read(carried, equation)
         added = missing * _laplacian(equation.d)

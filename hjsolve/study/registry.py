@@ -29,12 +29,13 @@ PACKAGE = "hjsolve_experiments"
 
 @dataclass(frozen=True)
 class Experiment:
-    """A loaded experiment: its typed config, the function that fills a table, and the figures drawn from that table."""
+    """A loaded experiment: its typed config, what fills a table, the figures drawn from it, and what shortens it."""
 
     name: str
     config: type[RunConfig]
     run: Callable[[Any, Any], None]
     figures: tuple[str, ...]
+    summary: Callable[[Any], Any] | None = None
 
 
 def root() -> Path:
@@ -69,7 +70,8 @@ def load(name: str) -> Experiment:
     config = getattr(module, "Config", None)
     if not (isinstance(config, type) and issubclass(config, RunConfig)):
         raise ConfigError(f"experiment `{name}` must define `class Config(RunConfig)`; add it to {module.__file__}.")
-    return Experiment(name, config, module.run, tuple(getattr(module, "FIGURES", ())))
+    figures = tuple(getattr(module, "FIGURES", ()))
+    return Experiment(name, config, module.run, figures, getattr(module, "summary", None))
 
 
 def figure(name: str) -> Callable[[Any], Any]:

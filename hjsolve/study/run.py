@@ -51,7 +51,8 @@ def run(config: RunConfig) -> Path:
         raise RunFailed(f"`{config.experiment}` failed: {_line(error)}\nDetails: {folder / 'log.txt'}") from error
     seconds = time.perf_counter() - start
     store.write_status(folder, "finished", seconds=seconds)
-    console.print(report.render(table, console.width, config.experiment))
+    shown = table if experiment.summary is None else experiment.summary(table)
+    console.print(report.render(shown, console.width, config.experiment))
     console.print(f"{folder}  ({seconds:.1f} s)", soft_wrap=True)
     return folder
 

@@ -85,10 +85,30 @@ def test_a_network_is_carried_to_another_grid_and_viscosity():
         carried = networks.rebuilt(network, equation, cells=64, factor=2.0)
         np.testing.assert_allclose(hj.solve(thicker, carried, [0.5], points=points).u, exact, atol=1e-8)
     block = hj.theory.as_network(problem, family="residual", cells=32)
-    before, after = (
+    read = [
         n.equation(problem).viscosity.matrix(jnp.zeros(()), jnp.zeros((1, 1)), jnp.zeros((1, 1)))[0, 0, 0]
-        for n in (block, networks.rebuilt(block, equation, factor=2.0))
-    )
-    np.testing.assert_allclose(after - before, 0.2, rtol=1e-12)
+        for n in (block, networks.rebuilt(block, equation, factor=2.0), networks.rebuilt(block, equation, cells=64))
+    ]
+    np.testing.assert_allclose(read, read[0] * np.array([1.0, 2.0, 1.0]), rtol=1e-12)
     np.testing.assert_allclose(networks.viscosity_read(network, equation), 0.2, rtol=1e-12)
-    np.testing.assert_allclose(networks.viscosity_read(block, equation), before, rtol=1e-12)
+    np.testing.assert_allclose(networks.viscosity_read(block, equation), read[0], rtol=1e-12)
+
+
+def test_layers_are_as_many_as_a_monotone_scheme_takes():
+    """Δt (2ε/h² + α/h) <= 1 for the steepest difference of the data, the bound that Lax-Friedrichs has."""
+    networks, experiment = registry._module("compared_networks"), registry._module("compare")
+    equation = experiment.Equation("quadratic", 0.1, 1, hj.hamiltonians.Quadratic(1.0))
+    config = experiment.Config(experiment="compare", cells=32, horizon=0.5)
+    start = np.abs(np.arange(32) - 16.0)[None] * 0.1
+    h = 2 * np.pi / 32
+    expected = 0.5 * (2 * 0.1 / h**2 + 2 * (0.1 / h) / h)
+    assert networks.stable_layers(config, equation, start) == np.ceil(expected)
+
+
+def test_the_summary_takes_medians_over_the_seeds():
+    table = Table()
+    for seed, wrong in enumerate((0.1, 0.4, 0.2)):
+        table.add(H="eikonal", ε=0.1, d=1, method="SSM", seed=seed, condition="held-out", L1=wrong)
+    table.add(H="eikonal", ε=0.1, d=1, method="SSM", condition="not applicable")
+    (row,) = registry._module("compare").summary(table).rows
+    assert row["L1, held-out"] == 0.2 and row["L1, kinks"] is None

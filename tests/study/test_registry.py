@@ -59,6 +59,11 @@ def test_a_file_without_an_experiment_is_refused(toy: Path) -> None:
         registry.configure("mine.yaml", [])
 
 
+@pytest.mark.parametrize("path", sorted((registry.root() / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_is_one_of_an_experiment(path: Path) -> None:
+    assert registry.configure(str(path), []).experiment in registry.names()
+
+
 def is_final(kind: type, base: type) -> bool:
     return isinstance(kind, type) and issubclass(kind, base) and not inspect.isabstract(kind)
 

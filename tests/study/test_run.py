@@ -34,6 +34,19 @@ def test_a_run_folder_holds_everything(toy: Path) -> None:
     assert not list(folder.rglob("*.tmp"))
 
 
+def test_an_experiment_with_many_rows_shows_a_summary(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module = registry.root() / "experiments" / "toy.py"
+    lines = (
+        "\n\ndef summary(table):\n    from hjsolve.study.table import Table\n\n    shown = Table()\n"
+        "    shown.add(total=sum(table.column('square')))\n    return shown\n"
+    )
+    module.write_text(module.read_text() + lines)
+    folder = start("count=4")
+    shown = capsys.readouterr().out
+    assert "total" in shown and "14" in shown and "square" not in shown
+    assert len(Table.read(folder).rows) == 4
+
+
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_precision_holds_for_the_run_only(toy: Path, precision: str) -> None:
     before = jax.config.jax_enable_x64
