@@ -142,9 +142,10 @@ def _networks(config, table, about, number, equation, learnt, tests):
         else:
             record |= {"ε measured": measured.viscosity, "misfit": measured.residual}
             record |= dict(zip(("ε low", "ε high"), measured.viscosity_interval, strict=True))
-            if equation.d == 1:
-                curve = np.stack([measured.slopes[0], measured.hamiltonian_curve])
-                table.field(f"curve_{name}_{number}_{seed}", curve, dims=("what", "p"))
+            along = np.zeros((equation.d, measured.slopes.shape[1]))
+            along[0] = measured.slopes[0]
+            curve = np.stack([along[0], measured.hamiltonian(along)])
+            table.field(f"curve_{name}_{number}_{seed}", curve, dims=("what", "p"))
         table.field(f"loss_{name}_{number}_{seed}", losses, dims=("chunk",))
         table.log(
             f"{name}, {equation.name}, ε = {equation.epsilon:g}, d = {equation.d}, seed {seed}: "

@@ -8,11 +8,11 @@ TRUE = {"quadratic": np.square, "eikonal": np.abs, "cosine": lambda p: -np.cos(p
 
 
 def draw(table):
-    """One panel for each equation in one dimension, a line for each seed; the legend has ε as median and range."""
-    numbered = [(k, e) for k, e in enumerate(_compared.equations(table)) if e[2] == 1]
-    drawing, axes = _compared.panels(max(len(numbered), 1), height=3.9)
+    """One panel for each equation, along the first axis of slopes, a line a seed; the legend has the median ε."""
+    equations = _compared.equations(table)
+    drawing, axes = _compared.panels(len(equations), height=3.9)
     drawing.suptitle("Measured Hamiltonians of trained networks")
-    for panel, (number, equation) in zip(axes, numbered, strict=False):
+    for number, (panel, equation) in enumerate(zip(axes, equations, strict=True)):
         slopes = []
         for network in _compared.NETWORKS:
             epsilon = _compared.values(table, equation, network, "held-out", "ε measured")
@@ -29,7 +29,7 @@ def draw(table):
             panel.plot(p, true, "k--", linewidth=1.4, label=f"true: ε = {equation[1]:g}")
             room = 0.4 * np.ptp(true)  # what was learnt badly leaves the panel
             panel.set_ylim(true.min() - room, true.max() + room)
-        panel.set(title=_compared.title(equation), xlabel="slope p")
+        panel.set(title=_compared.title(equation), xlabel="slope p" if equation[2] == 1 else "slope p₁, others 0")
         panel.legend(frameon=False, fontsize=8, loc="best")
     for panel in axes[::3]:
         panel.set_ylabel("H(p)")

@@ -5,15 +5,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..checks import check_range, concrete, counts, require
-from ..methods.network import LSE, SSM, Attention
+from ..checks import as_array, check_range, concrete, counts, require
+from ..methods.network import LSE, SSM, Attention, SequenceSSM
 from ..methods.network.attention import token_places
 from ..methods.network.fourier_grid import FourierGrid
 from ..methods.particle import HopfCole, rules
 from ..problem import Problem
-from ..problem.hopf_cole import Parts, parameters, parts, require_hopf_cole
+from ..problem.hopf_cole import Parts, check_periodic_data, parameters, parts, require_hopf_cole
 from ..problem.initials import Atoms
-from ..typing import Array, Points, Scalar
+from ..typing import Array, ArrayLike, Points, Scalar
 
 
 def lse_network(problem: Problem, t: Scalar) -> LSE:
@@ -103,6 +103,42 @@ def ssm_network(problem: Problem, t: Scalar, cells: int | tuple[int, ...], layer
     network = SSM(shape, decay, epsilon / c, frequency=frequency, gate=gate, time=t, layers=layers)
     network.check(problem)
     return network
+
+
+def sequence_network(
+    problem: Problem, cells: int | tuple[int, ...], points: ArrayLike, dt: ArrayLike, *, parallel: bool = True
+) -> SequenceSSM:
+    """The selective state-space layer that maps drifts b_1, ..., b_L `[L, d]`, each for a time dt, to u(n dt, ·).
+
+    u, at `points` `[p, d]`, solves `u_t + c|∇u|² + b(t)·∇u = ε Δu` with the data of `problem` on a torus, whose
+    H = c|p|² has no drift of its own. States are the modes of w = e^{−cu/ε} on `cells` nodes an axis, A_k = −ε|κ_k|²
+    and G_k = −iκ_k: exact on its waves, to round-off in w (osc(u)c/ε up to about 20 in float64). Outputs are `[L, p]`.
+    """
+    require_hopf_cole(problem, "A sequence SSM", "No diagonal model solves this equation exactly.")
+    check_periodic_data(problem, "A sequence SSM")
+    require(all(problem.domain.periodic), "`domain` must be periodic in every axis: states are waves. Use hj.Torus.")
+    require(not isinstance(problem.initial, Atoms), "`initial` must be a function; got Atoms.")
+    assert not isinstance(problem.initial, Atoms)
+    c, epsilon = parameters(problem)
+    check_range("viscosity", epsilon, above=0.0, remedy="At 0 there is no w = exp(−cu/ε).")
+    d, places = problem.dimension, as_array("points", points)
+    require(places.shape[1:] == (d,), f"`points` must have shape [p, {d}]; got {places.shape}.")
+    given = counts("cells", cells)
+    shape = (given,) * d if isinstance(given, int) else given
+    require(len(shape) == d, f"`cells` must be one number or one per axis ({d}); got {cells!r}.")
+    grid = FourierGrid(problem.domain, shape)
+    u = eqx.filter_vmap(problem.initial)(grid.points).reshape(shape)
+    offset = jnp.min(u)
+    start = grid.modes(jnp.exp((offset - u) * c / epsilon))
+    waves = jnp.stack([jnp.broadcast_to(k, start.shape).reshape(-1) for k in grid.wavenumbers], axis=1)
+    n, stays = waves.shape[0], jnp.finfo(u.dtype).tiny
+    shares = jnp.broadcast_to(grid.shares, start.shape).reshape(-1)
+    readout = shares * jnp.exp(1j * (jnp.asarray(places) - problem.domain.lower) @ waves.T)
+    return SequenceSSM(
+        jnp.maximum(epsilon * grid.laplacian, stays).reshape(-1), jnp.zeros(n), readout,
+        drive=jnp.zeros((n, d)), gate=-1j * waves, start=start.reshape(-1), dt=dt, temperature=epsilon / c,
+        offset=jnp.full(places.shape[0], offset), parallel=parallel,
+    )  # fmt: skip
 
 
 def _constant(found: Parts, grid: FourierGrid, t: Scalar) -> Array:

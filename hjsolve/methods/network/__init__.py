@@ -6,6 +6,7 @@ from .classifier import LSEClassifier
 from .flow import ResidualFlow
 from .lse import LSE
 from .residual import Block, ResidualStepper
+from .sequence_ssm import SequenceSSM
 from .ssm import SSM
 from .token_flow import TokenFlow
 
@@ -17,6 +18,7 @@ __all__ = [
     "LSEClassifier",
     "ResidualFlow",
     "ResidualStepper",
+    "SequenceSSM",
     "TokenFlow",
     "cells",
     "readouts",

@@ -42,6 +42,13 @@ class FourierGrid(eqx.Module):
         """|κ|² of every mode."""
         return sum((k**2 for k in self.wavenumbers[1:]), start=self.wavenumbers[0] ** 2)
 
+    @property
+    def shares(self) -> np.ndarray:
+        """What a mode counts in the sum over modes that gives a function: 1/(n_1 ⋯ n_d), twice with its conjugate."""
+        last = self._counts()[-1]
+        counted: np.ndarray = np.where((last == 0) | (2 * last == self.cells[-1]), 1.0, 2.0) / math.prod(self.cells)
+        return counted
+
     def modes(self, values: Values) -> Array:
         """Of real node values `[n_1, ..., n_d]`."""
         return jnp.fft.rfftn(values)
@@ -61,9 +68,7 @@ class FourierGrid(eqx.Module):
 
     def at(self, fields: Array, points: Points) -> Array:
         """Functions `[m, f]` at points `[m, d]` from their modes `[f, ...]`, a block of points after the other."""
-        last = self._counts()[-1]
-        weight = np.where((last == 0) | (2 * last == self.cells[-1]), 1.0, 2.0) / math.prod(self.cells)
-        weighted = fields * jnp.asarray(weight, points.dtype)
+        weighted = fields * jnp.asarray(self.shares, points.dtype)
 
         def block(x: Points) -> Array:
             waves = [
