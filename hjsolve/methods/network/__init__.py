@@ -3,6 +3,7 @@
 from . import cells, readouts
 from .attention import Attention
 from .classifier import LSEClassifier
+from .deep_lse import DeepLSE, SoftplusLayer
 from .flow import ResidualFlow
 from .lse import LSE
 from .residual import Block, ResidualStepper
@@ -15,10 +16,12 @@ __all__ = [
     "SSM",
     "Attention",
     "Block",
+    "DeepLSE",
     "LSEClassifier",
     "ResidualFlow",
     "ResidualStepper",
     "SequenceSSM",
+    "SoftplusLayer",
     "TokenFlow",
     "cells",
     "readouts",
