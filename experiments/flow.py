@@ -31,7 +31,7 @@ class Config(RunConfig):
     batch: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=0.01, gt=0)
     splits: tuple[int, ...] = Field(default=(1, 2, 4, 8, 16), min_length=2, description="steps within a layer")
-    cells: tuple[int, ...] = Field(default=(40, 80, 160), min_length=2, description="grid cells per axis")
+    cells: tuple[int, ...] = Field(default=(30, 60, 120), min_length=2, description="grid cells per axis")
     path_steps: tuple[int, ...] = Field(default=(64, 256), min_length=1, description="of particles, over all layers")
     points: int = Field(default=13, ge=2, le=100, description="comparison points per axis")
     shown_class: int = Field(default=3, ge=0, le=9, description="the digit whose equation is solved and drawn")

@@ -21,7 +21,7 @@ def draw(table):
             if order is not None and kind == kinds[0]:
                 panel.loglog(sizes, errors[0] * (sizes / sizes[0]) ** -order, "k--", linewidth=1, label="order 1")
         panel.set(xlabel=label, xticks=sizes, xticklabels=[f"{n:g}" for n in sizes])
-        panel.minorticks_off()
+        panel.xaxis.minorticks_off()
         panel.legend(frameon=False)
     axes[0].set_ylabel("mean error of u, relative to its range")
     return drawing
