@@ -78,6 +78,13 @@ def check_range(
         raise ValueError(f"`{argument}` must be <= {most:g}; got {shown}. {remedy}")
 
 
+def shaped(argument: str, value: ArrayLike, shape: tuple[int, ...], meaning: str) -> Array:
+    """Return `value` as an array, required to have exactly this shape."""
+    array = as_array(argument, value)
+    require(array.shape == shape, f"`{argument}` must have shape {shape}, {meaning}; got {array.shape}.")
+    return array
+
+
 def check_ndim(argument: str, value: Array, ndim: int, shape: str, remedy: str) -> None:
     """Require an array of `ndim` axes, described in the message as `shape`."""
     require(np.ndim(value) == ndim, f"`{argument}` must have shape {shape}; got {np.shape(value)}. {remedy}")

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...checks import as_array, check_ndim, check_range, number, require, whole_number
+from ...checks import as_array, check_ndim, check_range, number, require, shaped, whole_number
 from ...kernels.recurrence import linear_recurrence
 from ...typing import Array, ArrayLike, Float, PRNGKeyArray, Scalar
 from .ssm import Rule
@@ -73,15 +73,15 @@ class SequenceSSM(eqx.Module):
         )
         self.log_decay = _log(decays)
         n = decays.shape[0]
-        self.frequency = _shaped("frequency", frequency, (n,), "one per state")
+        self.frequency = shaped("frequency", frequency, (n,), "one per state")
         self.drive = _pair("drive", drive, (n, None), "one row per state, one column per input")
         c = self.drive.shape[2]
         self.readout = _pair("readout", readout, (None, n), "one row per output, one column per state")
         p = self.readout.shape[1]
         self.gate = None if gate is None else _pair("gate", gate, (n, c), "one row per state, one column per input")
-        self.clock = None if clock is None else _shaped("clock", clock, (c,), "one per input")
-        self.skip = _shaped("skip", np.zeros((p, c)) if skip is None else skip, (p, c), "one row per output")
-        self.offset = _shaped("offset", np.zeros(p) if offset is None else offset, (p,), "one per output")
+        self.clock = None if clock is None else shaped("clock", clock, (c,), "one per input")
+        self.skip = shaped("skip", np.zeros((p, c)) if skip is None else skip, (p, c), "one row per output")
+        self.offset = shaped("offset", np.zeros(p) if offset is None else offset, (p,), "one per output")
         self.start = _pair("start", np.zeros(n) if start is None else start, (n,), "one per state")
         step = number("dt", dt)
         check_range("dt", step, above=0.0, remedy="The time between two inputs.")
@@ -176,12 +176,6 @@ def _complex(pair: Array) -> Array:
 
 def _log(array: Array) -> Array:
     return (jnp if isinstance(array, jax.Array) else np).log(array)
-
-
-def _shaped(name: str, value: ArrayLike, shape: tuple[int, ...], meaning: str) -> Array:
-    array = as_array(name, value)
-    require(array.shape == shape, f"`{name}` must have shape {shape}, {meaning}; got {array.shape}.")
-    return array
 
 
 def _pair(name: str, value: ArrayLike, shape: tuple[int | None, ...], meaning: str) -> Array:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...checks import as_array, check_range, number, require, whole_number
+from ...checks import check_range, number, require, shaped, whole_number
 from ...problem import Problem
 from ...problem.hamiltonians import AbstractHamiltonian, Quadratic, WithDrift, WithPotential
 from ...problem.hopf_cole import check_periodic_data, require_hopf_cole
@@ -77,7 +77,7 @@ class SSM(AbstractOnTorus):
         for n in self.cells:
             whole_number("cells", n, least=_FEWEST, remedy="One number, or one per axis.")
         shape = (*self.cells[:-1], self.cells[-1] // 2 + 1)
-        decays = _shaped("decay", decay, shape, "one decay per mode of rfftn")
+        decays = shaped("decay", decay, shape, "one decay per mode of rfftn")
         rest = np.ones(shape, bool)
         rest[(0,) * len(shape)] = False
         check_range("decay", decays[rest], above=0.0, remedy="It is −Re A of a mode: every wave decays.")
@@ -86,8 +86,8 @@ class SSM(AbstractOnTorus):
         theta = number("temperature", temperature)
         check_range("temperature", theta, above=0.0, remedy="w = exp(−u/temperature).")
         self.log_temperature = (jnp if isinstance(theta, jax.Array) else np).log(theta)
-        self.frequency = None if frequency is None else _shaped("frequency", frequency, shape, "one per mode of rfftn")
-        self.gate = None if gate is None else _shaped("gate", gate, self.cells, "one number per node")
+        self.frequency = None if frequency is None else shaped("frequency", frequency, shape, "one per mode of rfftn")
+        self.gate = None if gate is None else shaped("gate", gate, self.cells, "one number per node")
         self.time = number("time", time)
         check_range("time", self.time, above=0.0, remedy="The network maps u at 0 to u at this time.")
         self.layers = whole_number("layers", layers, least=1, remedy="Steps within `time`.")
@@ -237,9 +237,3 @@ class SSM(AbstractOnTorus):
         modes = (self.init(problem) if state is None else state).modes
         passed = modes * jnp.exp(self.poles * jnp.asarray(self.time))
         return read_spectrum(self.poles, self.grid(problem), jnp.abs(passed) ** 2)
-
-
-def _shaped(name: str, value: ArrayLike, shape: tuple[int, ...], what: str) -> Array:
-    array = as_array(name, value)
-    require(array.shape == shape, f"`{name}` must have shape {shape}, {what}; got {array.shape}.")
-    return array
