@@ -48,6 +48,7 @@ def total(exact: hj.exact.Quadratic, path: Trajectory) -> np.ndarray:
     return np.asarray(path.cost)[:, -1] + np.asarray(on_all(exact, jnp.zeros(()), path.x[:, -1]))
 
 
+@pytest.mark.slow
 def test_the_gap_falls_with_the_distance_of_saved_times() -> None:
     """Lines to the minimiser; their cost is never below u, and above it by the square of the error of ∇u."""
     value = np.asarray(on_all(BOWL, jnp.asarray(T), jnp.asarray(STARTS)))
@@ -249,6 +250,7 @@ def test_the_gradient_of_noisy_paths_is_that_of_the_paths() -> None:
 DISCOUNT, RADIUS = 0.4, 0.25
 
 
+@pytest.mark.slow
 def test_paths_of_an_eikonal_problem_arrive_after_the_time_that_is_u() -> None:
     """λu + |∇u| = 1 outside a disc: straight lines at speed 1, for the cost (1 − e^{−λτ})/λ of the time τ."""
     problem = hj.StationaryProblem(
@@ -293,6 +295,7 @@ def test_a_discounted_regulator_costs_u_at_any_time() -> None:
         eqx.tree_at(lambda s: s.method, solution, FastSweeping(20)).trajectory([0.5])
 
 
+@pytest.mark.slow
 def test_paths_stop_where_u_meets_the_ceiling() -> None:
     """At the price 1 a unit of time, from |x| <= 1 it is best to go to 0 and stop there: u = |x| under 2|x|."""
     price = hj.hamiltonians.WithPotential(hj.hamiltonians.Eikonal(), lambda x: jnp.ones(x.shape[1:]))

@@ -71,6 +71,7 @@ def test_every_family_of_data_is_periodic_and_of_one_range():
             assert (spans < 1.1 * families.RANGE).all()  # scaled by its range on a coarser grid
 
 
+@pytest.mark.slow
 def test_a_network_is_carried_to_another_grid_and_viscosity():
     """From exact weights for ε to those for 2ε, on twice the nodes: the solution of that equation."""
     networks, experiment = registry._module("compared_networks"), registry._module("compare")

@@ -12,7 +12,7 @@ from hjsolve.study.table import Table
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
-    keys = ["dimensions=[1,3]", "layers=3", "points=7", "units=6", f"out={out}", "name=small"]
+    keys = ["dimensions=[3]", "layers=3", "points=7", "units=6", f"out={out}", "name=small"]
     return Table.read(run(registry.configure("identity", keys)))
 
 

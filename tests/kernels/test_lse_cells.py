@@ -116,6 +116,7 @@ def test_derivatives_of_first_and_second_order() -> None:
         np.testing.assert_allclose(mine, other, rtol=0, atol=1e-9 * max(1.0, np.abs(other).max()))
 
 
+@pytest.mark.slow
 def test_a_batch_of_single_points_and_of_viscosities() -> None:
     """Points join into one sweep, which only then is large; a traced ε of 0 gives the exact minimum."""
     x, y, g = clouds(1)["kink"]

@@ -24,7 +24,10 @@ def arrays(m: int, n: int, d: int, k: int) -> list[jax.Array]:
 
 
 @pytest.mark.parametrize("platform", ["gpu", "tpu"])
-@pytest.mark.parametrize(("form", "sizes"), [*CASES, ("product", (17, 9, 3, 2))])
+@pytest.mark.parametrize(
+    ("form", "sizes"),
+    [*CASES[:2], *(pytest.param(*case, marks=pytest.mark.slow) for case in CASES[2:]), ("product", (17, 9, 3, 2))],
+)
 def test_value_and_reverse_derivatives(form: str, sizes: tuple[int, ...], platform: str) -> None:
     plan = Plan("pallas", platform, queries=16, atoms=8, interpret=True)
     args = arrays(*sizes)

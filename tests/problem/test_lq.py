@@ -48,6 +48,7 @@ def test_the_lagrangian_is_dual_and_infinite_off_the_range_of_b() -> None:
     assert np.all(np.isinf(REGULATOR.lagrangian(0.0, X, v + 1e-6 * off[:, None])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stiff", [1.0, 1e6])
 def test_the_exact_solution_against_adaptive_integration(stiff: float) -> None:
     epsilon, x = 0.3, np.array([1.0, -0.5, 0.7])
@@ -77,6 +78,7 @@ def test_the_long_time_limit_is_the_algebraic_equation() -> None:
     assert np.exp(-rate * t) < 1e-11
 
 
+@pytest.mark.slow
 def test_the_exact_solution_solves_the_regulators_equation() -> None:
     final, x = np.eye(3), jnp.array([0.2, -0.4, 0.9])
     exact = hj.exact.LinearQuadratic.of(REGULATOR, final, 0.2)

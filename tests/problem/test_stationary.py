@@ -18,6 +18,7 @@ def test_residual_of_the_equation() -> None:
     assert problem.dimension == 2
 
 
+@pytest.mark.slow
 def test_the_solution_holds_at_every_time_and_between_nodes() -> None:
     problem = hj.StationaryProblem(H.Eikonal(2.0), 0.0, BOX, target=DISC, source=1.0)
     solution = hj.solve(problem, hj.methods.grid.FastSweeping(20))

@@ -53,6 +53,7 @@ def test_one_dimension_to_npz_and_png(folder: Path) -> None:
     assert Path("made/here/bowl.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_grid_and_the_particles_agree_on_a_torus(folder: Path) -> None:
     wave = FILE.replace("{kind: Quadratic, A: 1.0}", "{kind: Cosine, wavevector: 3.141592653589793}")
     wave = wave.replace("upper: [1]", "upper: [1], periodic: [true]")

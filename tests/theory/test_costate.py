@@ -57,6 +57,7 @@ def test_it_tends_to_the_continuous_costate_at_first_order(kind: str) -> None:
     np.testing.assert_allclose(orders(gaps), 1.0, atol=0.12)
 
 
+@pytest.mark.slow
 def test_the_hamiltonian_is_conserved_where_layers_share_their_weights() -> None:
     network = flow("residual", shared=True)
     assert network.autonomous

@@ -84,6 +84,7 @@ def test_a_potential_is_a_feature() -> None:
     assert blind.residual > 10 * found.residual
 
 
+@pytest.mark.slow
 def test_in_the_plane() -> None:
     problems = fields(H.Quadratic(0.5), 0.05, PLANE, count=12)
     found = hj.theory.measure_equation(grid.FiniteDifference(32), problems)
@@ -111,6 +112,7 @@ def test_a_stepper_is_measured_from_a_later_time_too() -> None:
     assert early.viscosity > 0.32
 
 
+@pytest.mark.slow
 def test_the_interval_is_as_wide_as_the_samples_differ() -> None:
     """Of 20 measurements of Lax-Friedrichs for H = p²/2, whose α differs by sample, most intervals hold the mean."""
     method = scheme(64, 0.02)

@@ -136,7 +136,7 @@ def leaving(x: np.ndarray, t: float) -> np.ndarray:
     return np.minimum(0.0, -1 + np.minimum(x, 1 - x) ** 2 / (4 * t))
 
 
-@pytest.mark.parametrize("ts", [[0.25], [0.05, 0.15, 0.25]])
+@pytest.mark.parametrize("ts", [pytest.param([0.25], marks=pytest.mark.slow), [0.05, 0.15, 0.25]])
 def test_what_a_face_holds_enters_flat_data_whatever_times_are_saved(ts: list[float]) -> None:
     """The jump at the face is the steepest slope there is: without it the first step would be the last."""
     problem = hj.Problem(H.Quadratic(1.0), 0.0, FLAT, HELD, 1.0)

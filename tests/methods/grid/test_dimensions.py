@@ -44,7 +44,9 @@ def solved(axes: range, initial, cells, **parts) -> np.ndarray:
     return np.asarray(solution.u[0])
 
 
-@pytest.mark.parametrize(("d", "parts"), [(4, {}), (6, FIRST)], ids=["WENO5 in 4", "first order in 6"])
+@pytest.mark.parametrize(
+    ("d", "parts"), [(4, {}), pytest.param(6, FIRST, marks=pytest.mark.slow)], ids=["WENO5 in 4", "first order in 6"]
+)
 def test_a_sum_over_the_axes_stays_one(d: int, parts: dict[str, object]) -> None:
     """H = ½Σp_i² and Δ act on each axis alone, and so does every part of the scheme."""
     u = solved(range(d), data, CELLS[:d], **parts)

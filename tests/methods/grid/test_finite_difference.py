@@ -259,6 +259,7 @@ def test_atoms_from_a_small_time_on() -> None:
     assert abs(residual) < 1e-12
 
 
+@pytest.mark.slow
 def test_upwind_names_the_equation_it_really_solves() -> None:
     """The solution of the modified equation, found by high order, is nearer to the scheme by an order in Δx."""
     problem = shear(1, square, SMOOTH)

@@ -63,14 +63,16 @@ def extremes(hamiltonian, count: int = 301) -> np.ndarray:
     return np.where(MINUS[0] <= PLUS[0], inner.min(1), inner.max(1))
 
 
-@pytest.mark.parametrize("name", UNIMODAL)
+@pytest.mark.parametrize(
+    "name", [name if k < 4 else pytest.param(name, marks=pytest.mark.slow) for k, name in enumerate(UNIMODAL)]
+)
 def test_godunov_takes_the_extremes_of_the_riemann_problem(name: str) -> None:
     hamiltonian = UNIMODAL[name]
     fluxes.Godunov().check(hamiltonian)
-    found = numerical(fluxes.Godunov(), hamiltonian, 0.2, X, MINUS, PLUS)
+    found, sampled = numerical(fluxes.Godunov(), hamiltonian, 0.2, X, MINUS, PLUS), extremes(hamiltonian)
     # a sample misses the place of an extreme by up to 3/300, the slope there is at most 2 (kinks) or 0
-    np.testing.assert_allclose(found, extremes(hamiltonian), rtol=0, atol=2e-2)
-    np.testing.assert_allclose(np.median(found - extremes(hamiltonian)), 0.0, atol=1e-4)
+    np.testing.assert_allclose(found, sampled, rtol=0, atol=2e-2)
+    np.testing.assert_allclose(np.median(found - sampled), 0.0, atol=1e-4)
 
 
 @pytest.mark.parametrize("flux", [*FAMILY[:2], *SHARP[:2]], ids=lambda f: type(f).__name__)

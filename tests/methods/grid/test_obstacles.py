@@ -44,6 +44,7 @@ def test_obstacles_may_move() -> None:
         np.testing.assert_allclose(u, np.clip(2 * x, -1 + t, 1 - 2 * t), rtol=0, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_reach_avoid_round_a_hill() -> None:
     """u_t + |u_x| = 0, g = |x| − 0.2, a hill 1 − 10 dist(x, [.5, .6]) in the way: who starts beyond it cannot pass.
 

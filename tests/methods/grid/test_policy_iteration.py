@@ -68,6 +68,7 @@ def test_first_order_where_transport_decides() -> None:
     assert max(counts) <= 12
 
 
+@pytest.mark.slow
 def test_discounted_exit_with_a_kink() -> None:
     """λu + |u'| = 1, u(±L) = 0: u = (1 − e^{−λ(L−|x|)})/λ, up to a distance of 1 from the faces."""
     rate = 1.5
@@ -112,6 +113,7 @@ def test_sweeping_solves_the_same_discrete_equation(hamiltonian, options) -> Non
     np.testing.assert_allclose(improved, swept, rtol=0, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_reflecting_wall_is_the_even_continuation() -> None:
     source = lambda x: jnp.cos(jnp.pi * x[0])
     wall = hj.Box([0.0], [1.0], boundary=hj.boundaries.Neumann())

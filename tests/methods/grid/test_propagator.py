@@ -53,7 +53,7 @@ def on_the_torus(epsilon: float, extent, t: float, table=None, waves=None) -> hj
     return hj.solve(problem, Propagator(CELLS), [t])
 
 
-@pytest.mark.parametrize("epsilon", [1e-3, 1e-2, 0.3])
+@pytest.mark.parametrize("epsilon", [1e-3, pytest.param(1e-2, marks=pytest.mark.slow), 0.3])
 def test_periodic_solution_to_round_off_for_every_viscosity(epsilon: float) -> None:
     exact = hj.exact.Periodic(3.0, [1.5, 0.7], [[1, 2], [3, -1]], epsilon)
     solution = on_the_torus(epsilon, [2 * np.pi] * 2, 1.5, waves=exact.problem().initial)
@@ -187,6 +187,7 @@ def test_second_order_uniformly_in_the_viscosity() -> None:
         assert found[1] < max(found[0] / 3, 1e-8)  # the reference's own aliasing aside
 
 
+@pytest.mark.slow
 def test_batches_of_problems_mix_rules() -> None:
     """Plain sums (0.2), the interpolant and the envelope (0) side by side, against each alone and a direct sum."""
     epsilons = np.array([0.2, 0.0, 0.01, 1e-5])
@@ -259,7 +260,9 @@ def splits(k: float, a: float, start: float, viscosity: float) -> hj.Problem:
     return hj.Problem(hamiltonian, viscosity, hj.initials.Quadratic([[start]]), hj.Box([-1.0], [1.0]), 1.0)
 
 
-@pytest.mark.parametrize(("order", "steps", "least"), [(2, (8, 16), 1.9), (4, (4, 8), 3.8)])
+@pytest.mark.parametrize(
+    ("order", "steps", "least"), [(2, (8, 16), 1.9), pytest.param(4, (4, 8), 3.8, marks=pytest.mark.slow)]
+)
 def test_orders_of_the_splitting_with_a_potential(order: int, steps: tuple[int, ...], least: float) -> None:
     exact = hj.exact.Harmonic(k=1.0, S0=0.3, viscosity=0.2)
     problem = exact.problem() if order == 2 else splits(1.0, 0.0, 0.3, 0.2)
@@ -286,6 +289,7 @@ def test_fourth_order_of_the_splitting_with_a_drift() -> None:
     assert (orders(np.array(found))[0] > 3.8).all()
 
 
+@pytest.mark.slow
 def test_drift_that_depends_on_time_moves_a_wave() -> None:
     """A uniform wind b(t) shifts the solution by ∫b, whatever the viscosity; with the potential as source."""
     exact = hj.exact.Periodic(2.0, [1.0], [[np.pi]], 0.1)

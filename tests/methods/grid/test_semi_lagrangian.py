@@ -55,6 +55,7 @@ def test_order_before_kinks_at_steps_of_five_cells() -> None:
     assert found[-1][0].mean() < 5e-7
 
 
+@pytest.mark.slow
 def test_parabolas_in_the_plane_are_followed_to_round_off() -> None:
     """Cubics are exact on them, and so is one step in time; faces are 0.25 beyond what is looked at."""
     exact = hj.exact.Quadratic([[1.0, 0.3], [0.3, 0.5]], 0.7)
@@ -97,6 +98,7 @@ def test_the_fan_of_a_cone_against_finite_differences() -> None:
     assert coarse.mean() < peer.mean() / 30
 
 
+@pytest.mark.slow
 def test_merging_discs_in_two_steps() -> None:
     """Kinks at the centres and where the fronts meet; a step of 6.7 cells, where FD takes 10 to 20."""
     centres, radii, t = np.array([[-0.5, 0.0], [0.6, 0.2]]), np.array([0.3, 0.2]), 0.25
@@ -111,6 +113,7 @@ def test_merging_discs_in_two_steps() -> None:
     assert found.max() < 0.02
 
 
+@pytest.mark.slow
 def test_a_double_integrator_with_linear_data() -> None:
     """u = k₁(x₁ + t x₂) + k₂x₂ − a∫_0^t |k₁s + k₂| ds: one switch, off which Heun's rule is exact."""
     k, a, t = np.array([1.0, -0.4]), 0.8, 1.0
@@ -217,6 +220,7 @@ def test_faces_each_against_the_solution_that_it_alone_gives() -> None:
     np.testing.assert_allclose(reflected.u[0, :80], other.u[0, 80:], rtol=0, atol=1e-9)  # the minimum is found to 1e-5
 
 
+@pytest.mark.slow
 def test_gradients_pass_through_the_minimum() -> None:
     """Two steps, by a parameter of the cost of the input, of its range and of the data; envelope theorem."""
     steered = lambda theta: H.ControlAffine(lambda t, x: (0.2 * x[0],), [[1.0]], H.inputs.Box(-theta, theta))

@@ -35,9 +35,9 @@ def hopf_lax(x: np.ndarray, t: float, lagrangian) -> np.ndarray:
     [
         # c|p|^a has c^(1−b) |v/a|^b (a − 1) with b = a/(a − 1)
         (H.Power(1.0, 1.5), lambda v: 0.5 * np.abs(v / 1.5) ** 3, 3),
-        (H.ConvexSeparable(cosh), of_conjugate, 3),
+        pytest.param(H.ConvexSeparable(cosh), of_conjugate, 3, marks=pytest.mark.slow),
         (H.Norm(1), lambda v: np.where(np.abs(v) <= 1 + 1e-12, 0.0, np.inf), 3),
-        (H.Quadratic(0.5), lambda v: v**2 / 2, 1),
+        pytest.param(H.Quadratic(0.5), lambda v: v**2 / 2, 1, marks=pytest.mark.slow),
     ],
     ids=["Power", "ConvexSeparable", "Norm", "order 1"],
 )

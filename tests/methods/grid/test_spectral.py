@@ -43,7 +43,10 @@ def errors(solution: hj.Solution, exact, points=None) -> tuple[float, float]:
     return tuple(float(jnp.abs(a - b).max()) for a, b in zip(found, on_all(exact, t, x), strict=True))
 
 
-@pytest.mark.parametrize(("d", "cells", "steps"), [(1, 48, 200), (2, (32, 40), 100), (3, (32, 28, 33), 50)])
+@pytest.mark.parametrize(
+    ("d", "cells", "steps"),
+    [(1, 48, 200), (2, (32, 40), 100), pytest.param(3, (32, 28, 33), 50, marks=pytest.mark.slow)],
+)
 def test_round_off_on_nodes_and_between_them(d: int, cells, steps: int) -> None:
     """Waves fall by 0.15 and less from one to the next, and nine are kept; Δt⁴ is below 1e-12 too. Odd axes."""
     exact = waves(d, viscosity=0.2 / d)

@@ -88,7 +88,7 @@ def test_order_in_time_with_viscosity_split_off(stepper) -> None:
 
 FACES = [
     pytest.param(hj.boundaries.Neumann(), 1.9, 2.8, id="slope"),
-    pytest.param(hj.boundaries.Extrapolation(), 1.9, 2.7, id="line"),
+    pytest.param(hj.boundaries.Extrapolation(), 1.9, 2.7, id="line", marks=pytest.mark.slow),
     pytest.param(hj.boundaries.Dirichlet(lambda t, x: jnp.sin(2 * t) - 1 + 0 * x[0]), 1.9, 2.8, id="value"),
 ]
 
@@ -150,6 +150,7 @@ def steep(viscosity: float, half: float = 1.0) -> hj.Problem:
     return hj.Problem(hj.hamiltonians.Quadratic(0.5), viscosity, BENT, hj.Torus([-half], [half]), 0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stepper", [steppers.Strang(), steppers.IMEX(), steppers.Auto()])
 def test_where_diffusion_dominates_its_shape_is_followed(stepper) -> None:
     """sin πx between walls fades like e^{−π²t}, nearly without transport: to 1 % after ten e-foldings."""

@@ -44,6 +44,7 @@ def test_the_nodes_are_where_the_documents_say() -> None:
     assert abs(float(clustered((jnp.argmin(fine) + 0.5) / 400)) - 0.3) < 5e-3
 
 
+@pytest.mark.slow
 def test_second_derivatives_keep_their_order() -> None:
     """All of u = sin(x + 2y) on a torus, one axis stretched."""
     torus = hj.Torus([0.0, 0.0], [2 * np.pi, 2 * np.pi])

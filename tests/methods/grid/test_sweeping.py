@@ -96,6 +96,7 @@ def test_distance_to_two_discs_at_first_order_in_a_bounded_number_of_sweeps() ->
     np.testing.assert_allclose(np.linalg.norm(gradient, axis=1)[away], 1.0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_third_order_sweeps_on_a_smooth_solution() -> None:
     largest, mean = errors(arrival(DISC), to_disc, (FOURFOLD, SQUARE), 80, order=3)
     assert orders(mean)[0] > 2.3  # rises to 2.8 at 200 cells: the disc is 8 cells wide at 40
@@ -190,7 +191,7 @@ def manufactured(hamiltonian, epsilon: float, d: int = 2, rate: float = 1.5) -> 
     ("hamiltonian", "order", "least"),
     [
         (H.Quadratic(0.7), 1, 0.8),
-        (H.Quadratic(0.7), 3, 2.3),
+        pytest.param(H.Quadratic(0.7), 3, 2.3, marks=pytest.mark.slow),
         (H.Custom(lambda t, x, p: 0.3 * jnp.sum(jnp.sin(p) + 0.5 * p**2, axis=0)), 3, 2.3),
     ],
     ids=["first", "third", "third, not convex"],
@@ -254,6 +255,7 @@ def test_gradient_of_the_fixed_point_is_that_of_finite_differences(name: str) ->
     np.testing.assert_allclose(function(theta)[1], expected, rtol=0, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_a_batch_of_speeds() -> None:
     speeds = jnp.array([0.5, 1.0, 2.0])
     batch = eqx.filter_vmap(lambda s: hj.solve(arrival(DISC, speed=s), FS(80)).u[0])(speeds)

@@ -18,7 +18,9 @@ def solved(g, hamiltonian=None, t=0.3, cells=100, domain=BOX, **options):
     return hj.solve(problem, grid.FiniteDifference(cells, **options), [t])
 
 
-@pytest.mark.parametrize("name", ["ENO2", "ENO3", "WENO3", "WENO5", "WENOZ"])
+@pytest.mark.parametrize(
+    "name", ["ENO2", "WENO5", *(pytest.param(n, marks=pytest.mark.slow) for n in ("ENO3", "WENO3", "WENOZ"))]
+)
 def test_the_unit_of_u_does_not_matter(name: str) -> None:
     """u_t + |u_x| = 0 is homogeneous: in units of a power of two, even in float32, not a bit changes but near zero.
 
@@ -110,6 +112,7 @@ def test_speeds_that_come_later_are_seen_before_a_step_is_taken() -> None:
         np.testing.assert_allclose([found.min(), found.max()], [-1.0, np.sin(2 * np.pi * 0.5159)], atol=0.03)
 
 
+@pytest.mark.slow
 def test_a_source_a_viscosity_and_a_floor_that_change_in_time() -> None:
     flat = hj.initials.Custom(lambda x: 0 * x[0])
     source = H.WithSource(H.Quadratic(1.0), lambda t: 40 * jnp.cos(20 * t))

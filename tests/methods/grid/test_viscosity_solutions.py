@@ -160,6 +160,7 @@ def test_the_monotone_scheme_finds_the_fans_of_hopf(riemann: np.ndarray) -> None
         np.testing.assert_allclose(riemann[row], fans(S[row]), rtol=0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_riemann_problem_in_the_plane(riemann: np.ndarray) -> None:
     """u_t + sin(u_x + u_y) = 0 from π(|y| − |x|): for every x − y a problem along the diagonal.
 
@@ -217,7 +218,7 @@ def test_resolved_layers_to_six_digits(exact, start: float, domain: hj.Box) -> N
     assert error < 1e-6
 
 
-@pytest.mark.parametrize("kind", ["transported", "fan", "shock"])
+@pytest.mark.parametrize("kind", ["transported", pytest.param("fan", marks=pytest.mark.slow), "shock"])
 def test_rates_at_which_viscosity_vanishes_at_a_kink(kind: str) -> None:
     """u_ε − u_0 from ±|x|, where the kink of u_0 was or is: √ε, ε log 1/ε or ε.
 

@@ -51,6 +51,7 @@ def test_the_leak_of_a_recurrent_cell_is_exact() -> None:
     np.testing.assert_allclose(x, [np.exp(-1.8), 3 * np.exp(-0.45)], rtol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_split_layers_tend_to_the_characteristics_at_first_order(kind: str) -> None:
     """Against SciPy's integrator of ẋ = f(τ, x), layer by layer."""
@@ -118,6 +119,7 @@ def test_a_particle_method_solves_it_too() -> None:
     np.testing.assert_allclose(kac.u, grid.u, rtol=0, atol=4e-3)
 
 
+@pytest.mark.slow
 def test_training_recovers_a_flow_from_its_images() -> None:
     """A rotation by half a turn, from Gaussian weights: held-out error a few per cent."""
     truth = lambda x: bump(jnp.array([[0.0, -1.0], [1.0, 0.0]]) @ x)

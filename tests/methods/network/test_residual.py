@@ -33,11 +33,11 @@ def scheme(cells, flux, dt) -> grid.FiniteDifference:
 @pytest.mark.parametrize(
     ("hamiltonian", "epsilon", "flux"),
     [
-        (H.Quadratic(0.7), 0.02, LF),
+        pytest.param(H.Quadratic(0.7), 0.02, LF, marks=pytest.mark.slow),
         (H.Quadratic(0.7), 0.02, EO),
-        (H.Norm(1), 0.0, LF),
+        pytest.param(H.Norm(1), 0.0, LF, marks=pytest.mark.slow),
         (H.Norm(1, 0.5), 0.01, EO),
-        (H.Eikonal(0.5), 0.01, LF),
+        pytest.param(H.Eikonal(0.5), 0.01, LF, marks=pytest.mark.slow),
         (NONCONVEX, 0.0, LF),
     ],
 )
@@ -53,7 +53,8 @@ def test_blocks_are_the_steps_of_the_scheme(hamiltonian, epsilon, flux) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hamiltonian", "flux"), [(H.Quadratic(0.7), EO), (H.Norm(1, 1.0, [1.0, 0.4]), EO), (H.Eikonal(), LF)]
+    ("hamiltonian", "flux"),
+    [(H.Quadratic(0.7), EO), pytest.param(H.Norm(1, 1.0, [1.0, 0.4]), EO, marks=pytest.mark.slow), (H.Eikonal(), LF)],
 )
 def test_in_the_plane_with_unequal_spacing(hamiltonian, flux) -> None:
     problem = hj.Problem(hamiltonian, 0.02, WAVES, PLANE, 0.2)
@@ -118,6 +119,7 @@ def test_one_step_follows_the_equation_read_to_second_order() -> None:
     assert orders([misfit(n) for n in (32, 64, 128)]).min() > 1.9
 
 
+@pytest.mark.slow
 def test_training_from_random_weights_learns_the_evolution() -> None:
     """Random waves to u at a later time by a scheme of order 5: held-out relative L1 below 3 %."""
     problem = hj.Problem(H.Quadratic(0.5), 0.1, COSINE, LINE, 0.5)

@@ -46,6 +46,7 @@ def test_the_forward_pass_is_the_solution_at_the_nodes() -> None:
     np.testing.assert_allclose(network(u), hj.solve(problem, network, [1.0]).u[0], rtol=0, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_a_constant_drift_in_the_plane_moves_and_is_read_back() -> None:
     """Without a Hamiltonian's bend: c so small that u is transported and diffuses, ûₖ e^{−(ε|κ|² + i b·κ)t}."""
     b, epsilon, t = np.array([0.5, -0.3]), 0.4, 0.8

@@ -71,6 +71,7 @@ def test_one_head_descends_the_hopf_cole_solution() -> None:
     np.testing.assert_allclose(cell.velocity(jnp.asarray(x.T), jnp.ones(())).T, -2 * t * slope, rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalise", [False, True])
 def test_a_token_that_is_only_moved_follows_its_twin(normalise: bool) -> None:
     network = flow(4, shared=False, normalise=normalise)

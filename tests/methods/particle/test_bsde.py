@@ -100,6 +100,7 @@ def test_deep_bsde_finds_u_and_its_gradient_at_its_start() -> None:
     assert solution.stats["standard_error"][0, 0] < 2e-3
 
 
+@pytest.mark.slow
 def test_deep_bsde_learns_what_the_start_values_do_not_know() -> None:
     """λ = 5 pulls u(1, 0) from the mean of g far down."""
     exact = hj.exact.DeepBSDE(20, 5.0)
@@ -128,6 +129,7 @@ def test_the_published_generator_is_the_equation_with_twice_lambda() -> None:
     np.testing.assert_allclose(values, [4.590161724605, 4.579962, 4.492929491346], atol=5e-7)
 
 
+@pytest.mark.slow
 def test_varying_viscosity() -> None:
     """x²e^{2ε₀t} solves u_t = ε₀x²u_xx; Euler-Maruyama's own value is x²(1 + 2ε₀dt)^N."""
     viscosity = hj.viscosities.Varying(lambda t, x: 0.3 * x[0] ** 2)
@@ -137,6 +139,7 @@ def test_varying_viscosity() -> None:
     np.testing.assert_allclose(solution.u[0, 0], (1 + 0.6 * 0.05) ** 10, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_forward_backward_answers_everywhere() -> None:
     method, history = network()
     p = RICCATI.problem()
@@ -156,6 +159,7 @@ def test_forward_backward_answers_everywhere() -> None:
     assert float(solution(0.5, x[0])) == pytest.approx(float(RICCATI(0.5, jnp.asarray(x[0]))), abs=0.15)
 
 
+@pytest.mark.slow
 def test_forward_backward_on_a_torus_is_periodic() -> None:
     exact = hj.exact.Periodic(2.0, [0.8], [[np.pi]], 0.3)
     p = exact.problem(horizon=0.5)

@@ -221,6 +221,7 @@ def test_points_that_no_ray_reaches() -> None:
     np.testing.assert_allclose(solution.u[0, 5:], 1.0, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_time_of_the_first_crossing() -> None:
     """H = 0.4|p|³ and g = cos 2y₀: −1/min (H'(g'))' = −1/min H''(g') g'', with H'' = 2.4|p|."""
     y = np.linspace(-1, 1, 2_000_001)
@@ -236,6 +237,7 @@ def test_a_focus_in_two_dimensions() -> None:
     assert np.isinf(ONE.shock_time(plane([0, 0, 0, 0, -1.0], 1.0, 2.0)))
 
 
+@pytest.mark.slow
 def test_float32() -> None:
     x, t = np.linspace(-1, 1, 9), 0.6
     problem = hj.Problem(H.Quadratic(0.8), 0.0, hj.initials.Quadratic(1.3), hj.Box([-1.0], [1.0]), 1.0)

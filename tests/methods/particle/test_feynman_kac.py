@@ -107,6 +107,7 @@ def harmonic(exact, steps: int, shares) -> hj.Solution:
     return hj.solve(exact.problem(), FeynmanKac(steps=steps, guide=guide), [1.0], points=PLANE)
 
 
+@pytest.mark.slow
 def test_a_potential_is_integrated_to_second_order() -> None:
     u, gradient = on_points(HARMONIC, 1.0, PLANE)
     coarse, fine = (harmonic(HARMONIC, n, [1.0, 0.0]) for n in (4, 8))  # leaves little but the time step's error
@@ -129,6 +130,7 @@ def of_discrete_paths(advance, noise, x: np.ndarray, S: np.ndarray, epsilon: flo
     return energy + epsilon / (2 * c) * np.log(np.linalg.det(spread))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "order"), [(paths.EulerMaruyama(), 1), (paths.Heun(), 2)])
 def test_a_drift_is_followed_by_the_scheme_to_its_order(scheme, order: int) -> None:
     """H = 0.8|p|² + Fx·p with quadratic data: the scheme's own expectation, which has its order."""
@@ -152,6 +154,7 @@ def test_a_drift_is_followed_by_the_scheme_to_its_order(scheme, order: int) -> N
         np.testing.assert_allclose(solution.gradient[0], gradient, rtol=0, atol=2e-2)  # the error of four steps
 
 
+@pytest.mark.slow
 def test_a_nonlinear_drift_and_a_potential_against_a_grid() -> None:
     drift = lambda t, x: (1 + t) * jnp.sin(x)
     hamiltonian = H.WithPotential(H.WithDrift(H.Quadratic(1.0), drift), lambda x: 0.5 * jnp.cos(x[0]))
@@ -258,8 +261,14 @@ def test_the_standard_error_covers_the_truth(method: FeynmanKac, low: float) -> 
     [
         (CURVED, 0.2, FeynmanKac(1024), 10),
         (CURVED, 0.08, FeynmanKac(1024, noise=noise.Independent(), guide=variance.OpenLoop(iterations=8)), 1.5),
-        (CURVED, 0.2, FeynmanKac(1024, noise=noise.Independent(), control=variance.QuadraticControl()), 10),
-        (CURVED, 0.2, REDUCED, 20),
+        pytest.param(
+            CURVED,
+            0.2,
+            FeynmanKac(1024, noise=noise.Independent(), control=variance.QuadraticControl()),
+            10,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(CURVED, 0.2, REDUCED, 20, marks=pytest.mark.slow),
         # nearly linear under the Gibbs weight: strong noise, a gentle slope
         (SLOPED, 5.0, FeynmanKac(1024, noise=noise.Antithetic()), 5),
     ],

@@ -115,6 +115,7 @@ def test_atoms_equal_the_sum_over_them(d: int, epsilon: float) -> None:
         np.testing.assert_allclose(row, atoms_solution(x, t, y, g, epsilon, 0.7, omega), rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_residual_of_the_equation_atoms_really_solve() -> None:
     rng = np.random.default_rng(0)
     y, g, omega = rng.normal(size=(20, 2)), rng.normal(size=20), rng.uniform(0.2, 3, size=20)
@@ -129,6 +130,7 @@ def test_residual_of_the_equation_atoms_really_solve() -> None:
     np.testing.assert_allclose(bare, -2 * 0.2 / (2 * 0.7 * 0.5), rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_derivatives_in_every_number_and_the_residual() -> None:
     def u(epsilon, c, a, t, x):
         p = problem(parabola(a), epsilon, c=c)

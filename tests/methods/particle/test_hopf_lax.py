@@ -92,7 +92,7 @@ HIGH = {
 
 
 @pytest.mark.parametrize("name", sorted(HIGH))
-@pytest.mark.parametrize("condition", [5.0, 100.0])
+@pytest.mark.parametrize("condition", [pytest.param(5.0, marks=pytest.mark.slow), 100.0])
 def test_a_hundred_dimensions(name: str, condition: float) -> None:
     hamiltonian, reference, lagrangian, energy = HIGH[name]
     A, b = bowl(100, condition)
@@ -136,7 +136,9 @@ def from_wells(c: float, exponent: float, shares: list[float], t: float, x) -> h
     return hj.solve(problem, HopfLax(), [t], points=np.resize(x, (40, 2)))
 
 
-@pytest.mark.parametrize("exponent", [1.5, 3.0, 4.0])
+@pytest.mark.parametrize(
+    "exponent", [1.5, pytest.param(3.0, marks=pytest.mark.slow), pytest.param(4.0, marks=pytest.mark.slow)]
+)
 def test_powers_and_data_with_many_wells_against_brute_force(exponent: float) -> None:
     c, t = 0.6, 0.8
     x = RNG.uniform(-2, 2, size=(6, 2))
@@ -176,6 +178,7 @@ def test_the_kinked_convex_case_of_osher_and_shu() -> None:
     np.testing.assert_allclose(solution.gradient[0], slope, rtol=0, atol=1e-7)  # no grid point lies on the kink
 
 
+@pytest.mark.slow
 def test_discs_that_merge() -> None:
     exact = hj.exact.EikonalDiscs([[-0.5, 0.1], [0.6, -0.2], [0.1, 0.7]], [0.2, 0.1, 0.3], 1.2)
     x = RNG.uniform(-1.5, 1.5, size=(60, 2))
@@ -185,6 +188,7 @@ def test_discs_that_merge() -> None:
         np.testing.assert_allclose(row, expect(exact, t, x)[0], rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_absolute_value_and_its_fan() -> None:
     exact = hj.exact.AbsoluteValue(0.0, 0.7)
     x = np.linspace(-2, 2, 42)[:, None]
@@ -239,6 +243,7 @@ def test_polyhedral_hamiltonians() -> None:
         np.testing.assert_allclose(slope, A @ y + b, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_cross_polytope_against_linear_programming() -> None:
     """g = max_k a_k·y + b_k over |x − y|_1 <= t: a linear programme, kinks at the minimiser included."""
     pieces, heights = RNG.normal(size=(5, 2)), RNG.normal(size=5)
@@ -281,6 +286,7 @@ def test_atoms_out_of_reach_leave_no_solution() -> None:
         hj.solve(problem, HopfLax(), [0.5], points=[[0.6]])
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_the_envelope() -> None:
     """Also where the constraint |x − y| <= st is active: ∂u/∂t = −s|p|, ∂u/∂s = −t|p|."""
     A, b = bowl(4, 10.0)
@@ -306,6 +312,7 @@ def test_derivatives_are_those_of_the_envelope() -> None:
     assert np.isnan(all_of(start, 0.1)[0])  # a traced viscosity that is not zero gives no number
 
 
+@pytest.mark.slow
 def test_float32() -> None:
     A, b = bowl(100, 5.0)
     x = RNG.normal(size=(20, 100))
@@ -358,6 +365,7 @@ def test_hopf_formula_for_hamiltonians_that_are_not_convex(name: str) -> None:
             np.testing.assert_allclose(slope, centre, rtol=0, atol=1e-4)  # the root of the values' round-off
 
 
+@pytest.mark.slow
 def test_hopf_formula_in_higher_dimensions_and_its_derivative() -> None:
     A, b = bowl(8, 10.0)
     x = RNG.normal(size=(5, 8))

@@ -135,6 +135,7 @@ def tilted_well(x: float, t: float, epsilon: float) -> float:
     return -epsilon * (logsumexp(scores) + np.log(y[1] - y[0]) - 0.5 * np.log(4 * np.pi * epsilon * t))
 
 
+@pytest.mark.slow
 def test_the_lowest_of_sixteen_wells_on_a_coarse_grid_of_starts() -> None:
     """In 4-D the grid has nine nodes an axis; at this point it showed a well that is 9 ε/c too high."""
     x = np.array([[0.6265404784, 0.8255111546, 0.2132715516, 0.4589931220], [-0.3, 0.9, 0.4, -0.8]])

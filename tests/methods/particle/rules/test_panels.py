@@ -153,6 +153,7 @@ def test_derivatives_in_every_number_batched() -> None:
                 np.testing.assert_allclose(mine[k], theirs, rtol=1e-7, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.slow
 def test_float32() -> None:
     exact = hj.exact.AbsoluteValue(1e-3)
     with jax.enable_x64(False):

@@ -55,6 +55,7 @@ def test_gradients_and_places_in_20_dimensions() -> None:
     np.testing.assert_allclose(solution.gradient, slope, rtol=0, atol=2e-3)  # 4096 samples of slopes of size 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("points", "tolerance"), [("sobol", 1e-6), ("random", 1e-4)])
 def test_a_kink_at_small_viscosity(points: str, tolerance: float) -> None:
     """ε = 1e-3, g = |y|: Sobol to 1e-6 in u; Monte Carlo to ε/√4096 and a little."""

@@ -20,7 +20,9 @@ def norm_solution(x: np.ndarray) -> float:
 
 
 @pytest.mark.filterwarnings("ignore::hjsolve.HJWarning")
-@pytest.mark.parametrize(("d", "nodes", "least"), [(1, 201, 1.9), (2, 64, 1.2), (4, 17, 0.75)])
+@pytest.mark.parametrize(
+    ("d", "nodes", "least"), [(1, 201, 1.9), pytest.param(2, 64, 1.2, marks=pytest.mark.slow), (4, 17, 0.75)]
+)
 def test_rate_in_the_number_of_nodes(d: int, nodes: int, least: float) -> None:
     """|x|: h² from the crease in one dimension, faster in N than N^{−2/d} where the kink is a point.
 
@@ -44,6 +46,7 @@ def waves(epsilon: float) -> hj.Problem:
     return hj.Problem(QUADRATIC, epsilon, hj.initials.Cosine(1.0, 3.0), hj.Box([-1.0], [1.0]), 1.0)
 
 
+@pytest.mark.slow
 def test_resolution_and_its_report() -> None:
     solve = lambda epsilon, method: hj.solve(waves(epsilon), method, [0.5, 1.0], points=[[0.2], [0.3]])
     fine = solve(0.01, HopfCole(nodes=1024))
