@@ -131,7 +131,14 @@ def test_import_of_solve_adds_little_to_jax() -> None:
     assert float(done.stderr.split("seconds")[1].split()[0]) < 2.5
 
 
-@pytest.mark.parametrize("first", ["hj.Recipe", "hj.fit", "hj.solve", "hj.Solution", "hj.theory"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "hj.fit",
+        "hj.solve",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("hj.Recipe", "hj.Solution", "hj.theory")),
+    ],
+)
 def test_public_functions_are_not_shadowed_by_their_modules(first: str) -> None:
     """Importing hjsolve.fit imports hjsolve.solve, and the import system binds submodules on the package."""
     code = f"import hjsolve as hj\n{first}\nimport hjsolve.solve, hjsolve.fit\nassert hj.solve.__name__ == 'solve'"

@@ -109,6 +109,7 @@ def test_paths_of_a_representation_are_of_order_five_in_dt() -> None:
     assert errors[-1] < 1e-7
 
 
+@pytest.mark.slow
 def test_noisy_paths_cost_u_on_average() -> None:
     solution = bowl(20, NOISY, 4.0)
     x0 = np.full((20_000, 1), 0.7)

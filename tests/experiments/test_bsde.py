@@ -7,6 +7,8 @@ from hjsolve.study import registry
 from hjsolve.study.run import run
 from hjsolve.study.table import Table
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):

@@ -21,7 +21,7 @@ def both(v, fields, x, y, kappa, period):
 
 
 @pytest.mark.parametrize(("n", "period"), [(6, 2.0), (70, 2.0), (70, None)])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [np.float64, pytest.param(np.float32, marks=pytest.mark.slow)])
 def test_equals_the_transform_by_tails(n: int, period: float | None, dtype: type) -> None:
     """Random data as steep as is allowed, with a kink on every node."""
     h = 2 / n if period else 2 / (n - 1)

@@ -32,7 +32,10 @@ def test_periodic_kernel_to_round_off_on_both_sides_of_the_switch() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize(("sources", "targets", "periodic"), [(7, 7, True), (65, 65, True), (70, 41, False)])
+@pytest.mark.parametrize(
+    ("sources", "targets", "periodic"),
+    [(7, 7, True), pytest.param(65, 65, True, marks=pytest.mark.slow), (70, 41, False)],
+)
 def test_sums_for_flat_and_for_steep_data(dtype: type, sources: int, targets: int, periodic: bool) -> None:
     """Steep data vary by e^1000 (e^200 in float32) in a chunk: products would underflow, so the log domain serves."""
     y = np.linspace(-1, 1, sources, endpoint=not periodic)

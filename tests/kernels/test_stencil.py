@@ -70,7 +70,7 @@ def test_pairs_do_not_depend_on_the_unit_of_u(name: str) -> None:
     assert (constant == 0).all()
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", PAIRS)
 def test_pairs_have_derivatives_where_u_is_flat_small_or_large(name: str, dtype: type) -> None:
     """Against differences of the pair in float64, along a line through u; flat u has a derivative too."""

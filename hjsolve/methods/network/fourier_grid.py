@@ -1,17 +1,12 @@
 """Node values on a torus, the waves they are made of, and values anywhere."""
 
-import math
-
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...kernels import fourier
 from ...problem.domains import AbstractDomain
 from ...typing import Array, Points, Values
-
-_LARGEST_TABLE = 2**22
-"""Complex numbers at a time where functions are evaluated between the nodes: 64 MB in float64."""
 
 
 class FourierGrid(eqx.Module):
@@ -34,8 +29,7 @@ class FourierGrid(eqx.Module):
     @property
     def wavenumbers(self) -> tuple[Array, ...]:
         """κ_i in radians per unit length, one array an axis, that broadcast over the modes."""
-        extent = self.domain.extent
-        return tuple(2 * jnp.pi / extent[k] * jnp.asarray(row, extent.dtype) for k, row in enumerate(self._counts()))
+        return tuple(fourier.wavenumbers(self.domain.extent, self._waves))
 
     @property
     def laplacian(self) -> Array:
@@ -45,9 +39,7 @@ class FourierGrid(eqx.Module):
     @property
     def shares(self) -> np.ndarray:
         """What a mode counts in the sum over modes that gives a function: 1/(n_1 ⋯ n_d), twice with its conjugate."""
-        last = self._counts()[-1]
-        counted: np.ndarray = np.where((last == 0) | (2 * last == self.cells[-1]), 1.0, 2.0) / math.prod(self.cells)
-        return counted
+        return fourier.shares(self.cells, self._waves)
 
     def modes(self, values: Values) -> Array:
         """Of real node values `[n_1, ..., n_d]`."""
@@ -62,33 +54,15 @@ class FourierGrid(eqx.Module):
         """The modes `[1 + d, ...]` of a function and of its derivatives; the highest wave of an axis has none."""
         slopes = [
             jnp.where(np.abs(counts) * 2 == n, 0.0, 1j * k) * modes
-            for k, counts, n in zip(self.wavenumbers, self._counts(), self.cells, strict=True)
+            for k, counts, n in zip(self.wavenumbers, self._waves, self.cells, strict=True)
         ]
         return jnp.stack([modes, *slopes])
 
     def at(self, fields: Array, points: Points) -> Array:
-        """Functions `[m, f]` at points `[m, d]` from their modes `[f, ...]`, a block of points after the other."""
+        """Functions `[m, f]` at points `[m, d]` from their modes `[f, ...]`."""
         weighted = fields * jnp.asarray(self.shares, points.dtype)
+        return fourier.sum_of_waves(weighted, self.wavenumbers, points - self.domain.lower)
 
-        def block(x: Points) -> Array:
-            waves = [
-                jnp.exp(1j * (k.reshape(-1) * (x[:, axis, None] - self.domain.lower[axis])))
-                for axis, k in enumerate(self.wavenumbers)
-            ]
-            found = jnp.einsum("...k,mk->m...", weighted, waves[-1])
-            for wave in reversed(waves[:-1]):
-                found = jnp.einsum("m...k,mk->m...", found, wave)
-            return found.real
-
-        size = max(1, _LARGEST_TABLE // (math.prod(fields.shape[:-1]) + max(self.cells)))
-        m = points.shape[0]
-        if m <= size:
-            return block(points)
-        padded = points[jnp.minimum(jnp.arange(-(-m // size) * size), m - 1)]
-        return jax.lax.map(block, padded.reshape(-1, size, points.shape[1])).reshape(-1, len(fields))[:m]
-
-    def _counts(self) -> list[np.ndarray]:
-        """Whole waves per extent, shaped to broadcast over the modes."""
-        *others, last = self.cells
-        rows = [np.round(np.fft.fftfreq(n) * n) for n in others] + [np.arange(last // 2 + 1)]
-        return [row.reshape(-1, *(1,) * (len(rows) - 1 - axis)) for axis, row in enumerate(rows)]
+    @property
+    def _waves(self) -> list[np.ndarray]:
+        return fourier.whole_waves(self.cells)

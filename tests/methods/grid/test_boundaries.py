@@ -39,7 +39,7 @@ def test_state_constraint_never_pays_for_leaving() -> None:
     np.testing.assert_array_equal(B.StateConstraint().ghosts(inner, 0.1, 2), [[2.0, 2.5], [2.0, 3.0]])
 
 
-@pytest.mark.parametrize("degree", [1, 4])
+@pytest.mark.parametrize("degree", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_order_up_to_the_faces_is_that_of_the_ghosts(degree: int) -> None:
     """u_t + u_x = 0, u = sin 2(x − t): data enter on the left, prescribed, and leave on the right."""
     exact = lambda t, x: jnp.sin(2 * (x - t))
@@ -148,7 +148,10 @@ def test_what_a_face_holds_enters_flat_data_whatever_times_are_saved(ts: list[fl
     assert errors[0] < 0.025 and errors[1] < 0.6 * errors[0] and errors[2] < 0.025, errors
 
 
-@pytest.mark.parametrize("stepper", [grid.steppers.SSPRK3(), grid.steppers.Strang(), grid.steppers.Auto()])
+@pytest.mark.parametrize(
+    "stepper",
+    [grid.steppers.SSPRK3(), pytest.param(grid.steppers.Strang(), marks=pytest.mark.slow), grid.steppers.Auto()],
+)
 def test_with_viscosity_too(stepper) -> None:
     """Against w = e^{−u/ε} by its sine series: w = e^{1/ε} on the faces, 1 inside at first."""
     epsilon, t = 0.2, 0.25

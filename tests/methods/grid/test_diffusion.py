@@ -111,7 +111,9 @@ def test_float32_and_no_diffusion() -> None:
     ("face", "viscosity", "words"),
     [
         (B.Extrapolation(4), 0.1, r"must be Neumann.*SSPRK3"),
-        (B.StateConstraint(), 0.1, r"`boundary` on axis 0 must be.*StateConstraint"),
+        pytest.param(
+            B.StateConstraint(), 0.1, r"`boundary` on axis 0 must be.*StateConstraint", marks=pytest.mark.slow
+        ),
         (
             B.Neumann(),
             hj.viscosities.Varying(lambda t, x: 0.1 + x[0] ** 2),

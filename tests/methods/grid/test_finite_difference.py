@@ -119,6 +119,7 @@ def test_godunov_is_exact_at_the_tip_of_a_cone() -> None:
     assert godunov[-1] < lax[-1] / 2
 
 
+@pytest.mark.slow
 def test_order_five_in_two_dimensions() -> None:
     exact = lambda x: characteristics("square", SMOOTH, x.mean(1))
     problem = shear(2, square, SMOOTH)
@@ -242,6 +243,7 @@ def test_varying_viscosity_and_x_dependence_by_a_manufactured_solution() -> None
     assert found[1] < 2e-5
 
 
+@pytest.mark.slow
 def test_atoms_from_a_small_time_on() -> None:
     y, g, epsilon = np.array([[-0.6], [0.1], [0.7]]), np.array([0.0, 0.2, -0.1]), 0.2
     problem = hj.Problem(hj.hamiltonians.Quadratic(), epsilon, hj.initials.Atoms(y, g), hj.Box([-4.0], [4.0]), 1.0)

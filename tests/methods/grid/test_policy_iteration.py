@@ -61,6 +61,7 @@ def test_second_order_and_six_improvements_where_viscosity_decides() -> None:
     assert max(counts) <= 7  # superlinear: as many on every grid
 
 
+@pytest.mark.slow
 def test_first_order_where_transport_decides() -> None:
     """On 16 and 32 cells a wave."""
     found, counts = run([manufactured(1e-6, 0.7, half=half) for half in (4.0, 2.0)], waves, 64, everywhere)

@@ -127,6 +127,7 @@ def test_kink_on_a_node_is_exact_for_every_viscosity(epsilon: float) -> None:
         np.testing.assert_allclose(found.gradient[:, 0], 0.0, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_mixed_axes_and_points_between_nodes() -> None:
     """Periodic in the first axis, free in the second: a sum of one-dimensional solutions."""
     epsilon, t = 0.1, 0.3
@@ -199,7 +200,9 @@ def test_batches_of_problems_mix_rules() -> None:
     np.testing.assert_allclose(batch[0], reference, rtol=0, atol=1e-9)  # nodes resolve the integrand
 
 
-@pytest.mark.parametrize("epsilon", [0.2, 0.004, 1e-5, 0.0])
+@pytest.mark.parametrize(
+    "epsilon", [0.2, pytest.param(0.004, marks=pytest.mark.slow), pytest.param(1e-5, marks=pytest.mark.slow), 0.0]
+)
 def test_reverse_mode_through_every_rule(epsilon: float) -> None:
     """Plain sums (0.2), the interpolant before them (0.004) and alone (1e-5), and the envelope (0)."""
     place = (epsilon, 0.8, 0.7, 0.4)
@@ -273,6 +276,7 @@ def test_orders_of_the_splitting_with_a_potential(order: int, steps: tuple[int, 
     assert solved[-1].stats["steps"] == steps[-1]
 
 
+@pytest.mark.slow
 def test_inviscid_splitting() -> None:
     exact = hj.exact.Harmonic(k=1.0, S0=0.3)
     problem = splits(1.0, 0.0, 0.3, 0.0)

@@ -242,7 +242,11 @@ def test_gradients_pass_through_the_minimum() -> None:
 
 
 @pytest.mark.parametrize(
-    "hamiltonian", [H.Quadratic(0.3), H.ControlAffine(lambda t, x: [0.2], [[1.0]], H.inputs.Box(-0.5, 0.5))]
+    "hamiltonian",
+    [
+        H.Quadratic(0.3),
+        pytest.param(H.ControlAffine(lambda t, x: [0.2], [[1.0]], H.inputs.Box(-0.5, 0.5)), marks=pytest.mark.slow),
+    ],
 )
 def test_the_derivative_in_time_is_that_of_the_solution(hamiltonian) -> None:
     """∂u/∂T in reverse mode against differences: the path's part is not counted twice."""

@@ -99,7 +99,12 @@ def test_steep_but_resolved_against_adaptive_quadrature() -> None:
 
 @pytest.mark.parametrize(
     ("initial", "viscosity", "resolved"),
-    [(BENT, 0.1, True), (BENT, 0.03, False), (BENT, 0.003, False), (KINKED, 0.1, False)],
+    [
+        (BENT, 0.1, True),
+        (BENT, 0.03, False),
+        pytest.param(BENT, 0.003, False, marks=pytest.mark.slow),
+        (KINKED, 0.1, False),
+    ],
     ids=["six cells", "two cells", "sharp", "kinked data"],
 )
 def test_layers_of_two_cells_and_kinks_are_flagged(initial, viscosity: float, resolved: bool) -> None:
@@ -126,6 +131,7 @@ def test_a_run_that_blows_up_says_so() -> None:
         hj.solve(problem, Spectral(32, dt=0.5), [3.0])
 
 
+@pytest.mark.slow
 def test_float32_new_numbers_gradients_and_batches() -> None:
     exact = waves(1, 0.3)
     data, domain = exact.problem().initial, hj.Torus([-1.0], [1.0])

@@ -262,6 +262,7 @@ def test_a_batch_of_speeds() -> None:
     np.testing.assert_allclose(batch, hj.solve(arrival(DISC), FS(80)).u / speeds[:, None], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_float32() -> None:
     with jax.enable_x64(False):
         solution = hj.solve(arrival(DISC), FS(40))

@@ -92,6 +92,7 @@ def test_random_scores_are_distances() -> None:
     np.testing.assert_allclose(seen, near * x * y - near * y**2 / 2, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_network_takes_any_data_at_its_places() -> None:
     """Weights for one problem, data of another."""
     problem = line(0.3, 1.0)

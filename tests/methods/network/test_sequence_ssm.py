@@ -81,7 +81,7 @@ def test_the_bilinear_rule_is_of_second_order() -> None:
     np.testing.assert_allclose(np.log2(np.array(wrong[:-1]) / wrong[1:]), 2.0, atol=0.15)
 
 
-@pytest.mark.parametrize("d", [1, 2])
+@pytest.mark.parametrize("d", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_sequence_of_drifts_is_a_solution(d: int) -> None:
     """W is carried by ∫b and else that without drift, which quadrature gives at the places where it came from."""
     c, epsilon, dt = 0.7, 0.3, 0.05
@@ -118,6 +118,7 @@ def test_memory_is_the_response_to_a_short_input() -> None:
     np.testing.assert_allclose(network.memory(jnp.array([0.2995]))[0, :, 1], response[299], rtol=2e-6)
 
 
+@pytest.mark.slow
 def test_training_finds_the_filter_that_made_the_data() -> None:
     """A decaying wave, read from sequences of noise."""
     lags = 0.1 * np.arange(64)

@@ -78,6 +78,7 @@ def test_periodic_data_before_rays_cross(name: str) -> None:
     np.testing.assert_allclose(solution.gradient[0], slope, rtol=0, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_after_crossing_the_lowest_branch_of_a_convex_hamiltonian() -> None:
     t = 1.5 * BREAK
     solution = osher_shu("convex", t, throw=False)

@@ -324,6 +324,7 @@ def test_a_guide_reaches_small_viscosities_and_the_failure_without_it_is_flagged
     np.testing.assert_allclose(values[0, 1], u, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_batches_over_problems_and_time_zero() -> None:
     epsilons = np.array([0.1, 0.5, 1e-3])
     values, slopes, _, _ = guided(jnp.asarray(epsilons), jnp.stack([ROUND, ROUND, KINKED]))

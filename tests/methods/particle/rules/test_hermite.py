@@ -67,8 +67,8 @@ def quadratic_solution(x: np.ndarray, t: float, A: np.ndarray, epsilon: float, c
     ("A", "epsilon", "c"),
     [
         ([[1.0, 0.2], [0.2, -0.3]], 0.1, 1.0),
-        ([[1.0, 0.2], [0.2, 0.6]], 0.05, 0.5),
-        ([[40.0, 0.0], [0.0, 40.0]], 0.5, 1.0),
+        pytest.param([[1.0, 0.2], [0.2, 0.6]], 0.05, 0.5, marks=pytest.mark.slow),
+        pytest.param([[40.0, 0.0], [0.0, 40.0]], 0.5, 1.0, marks=pytest.mark.slow),
     ],
 )
 def test_quadratic_data(A, epsilon: float, c: float) -> None:

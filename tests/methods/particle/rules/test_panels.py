@@ -112,7 +112,9 @@ def by_mpmath(t, x, epsilon, c) -> tuple[float, float]:
 VALUES = np.random.default_rng(0).normal(size=12)
 
 
-@pytest.mark.parametrize("epsilon", [1.0, 1e-2, 1e-5, 0.0])
+@pytest.mark.parametrize(
+    "epsilon", [pytest.param(1.0, marks=pytest.mark.slow), 1e-2, pytest.param(1e-5, marks=pytest.mark.slow), 0.0]
+)
 def test_piecewise_linear_data_two_ways(epsilon: float) -> None:
     """The closed integral (the default) and the panels, which know nothing of each other."""
     initial = hj.initials.Gridded(VALUES, [-2.0], [2.0], order=1)

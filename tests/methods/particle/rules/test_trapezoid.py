@@ -57,6 +57,7 @@ def test_resolution_and_its_report() -> None:
         assert solve(2e-5, HopfCole(nodes=1024)).stats["coarsening_change"].max() > 0.02
 
 
+@pytest.mark.slow
 def test_points_outside_change_nothing_inside() -> None:
     solve = lambda method, *x: hj.solve(waves(0.1), method, [0.5, 1.0], points=np.array(x)[:, None]).u
     inside, mixed = solve(HopfCole(nodes=1024), 0.2, 0.3), solve(HopfCole(nodes=1024), 0.2, 5.0)
