@@ -200,9 +200,8 @@ def test_batches_of_problems_mix_rules() -> None:
     np.testing.assert_allclose(batch[0], reference, rtol=0, atol=1e-9)  # nodes resolve the integrand
 
 
-@pytest.mark.parametrize(
-    "epsilon", [0.2, pytest.param(0.004, marks=pytest.mark.slow), pytest.param(1e-5, marks=pytest.mark.slow), 0.0]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("epsilon", [0.2, 0.004, 1e-5, 0.0])
 def test_reverse_mode_through_every_rule(epsilon: float) -> None:
     """Plain sums (0.2), the interpolant before them (0.004) and alone (1e-5), and the envelope (0)."""
     place = (epsilon, 0.8, 0.7, 0.4)
