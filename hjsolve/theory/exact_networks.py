@@ -106,7 +106,7 @@ def ssm_network(problem: Problem, t: Scalar, cells: int | tuple[int, ...], layer
 
 
 def sequence_network(
-    problem: Problem, cells: int | tuple[int, ...], points: ArrayLike, dt: ArrayLike, *, parallel: bool = True
+    problem: Problem, cells: int | tuple[int, ...], points: ArrayLike, dt: ArrayLike, *, parallel: bool | None = None
 ) -> SequenceSSM:
     """The selective state-space layer that maps drifts b_1, ..., b_L `[L, d]`, each for a time dt, to u(n dt, ·).
 

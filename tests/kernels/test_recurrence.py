@@ -16,7 +16,7 @@ def test_both_ways_equal_the_loop(length: int) -> None:
     for a, b in zip(decay, drive, strict=True):
         h = a * h + b
         expected.append(h)
-    for parallel in (True, False):
+    for parallel in (True, False, None):
         found = linear_recurrence(jnp.asarray(decay), jnp.asarray(drive), parallel=parallel)
         # tens of roundings of numbers about 1
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)

@@ -30,9 +30,9 @@ class SequenceSSM(eqx.Module):
     changes with time, those that set the clock the rate of time, B a source of w. `theory.sequence_network` builds the
     layer that maps a sequence of drifts to the solution at some points, exactly.
 
-    Evaluated by an associative scan, in O(log L) steps where there are cores for it, or one after the other
-    (`parallel=False`, faster on CPU). Complex weights are held as pairs of real ones, `[2, ...]`; decays, Δ and θ by
-    their logarithms. Source: Gu, Goel & Ré 2022, arXiv 2111.00396; Gu & Dao 2023, arXiv 2312.00752.
+    Evaluated by an associative scan, in O(log L) steps (`parallel=True`), or one after the other (False), which on CPUs
+    is faster; by default as suits the device. Complex weights are held as pairs of real ones, `[2, ...]`; decays, Δ and
+    θ by their logarithms. Source: Gu, Goel & Ré 2022, arXiv 2111.00396; Gu & Dao 2023, arXiv 2312.00752.
     """
 
     log_decay: Float[Array, "N"]
@@ -47,7 +47,7 @@ class SequenceSSM(eqx.Module):
     log_dt: Array
     log_temperature: Array | None
     rule: Rule = eqx.field(static=True)
-    parallel: bool = eqx.field(static=True)
+    parallel: bool | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class SequenceSSM(eqx.Module):
         start: ArrayLike | None = None,
         temperature: ArrayLike | None = None,
         rule: Rule = "zero-order hold",
-        parallel: bool = True,
+        parallel: bool | None = None,
     ):
         decays = as_array("decay", decay)
         check_ndim("decay", decays, 1, "[N]", "One per state.")
@@ -106,7 +106,7 @@ class SequenceSSM(eqx.Module):
         dt: float = 0.1,
         selective: bool = False,
         rule: Rule = "zero-order hold",
-        parallel: bool = True,
+        parallel: bool | None = None,
         key: PRNGKeyArray,
     ) -> "SequenceSSM":
         """A_k = −1/2 + iπk (S4D-Lin, arXiv 2206.11893), B = 1, C Gaussian; G and the clock, if `selective`, small."""

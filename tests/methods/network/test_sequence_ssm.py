@@ -56,10 +56,11 @@ def test_zero_order_hold_is_the_flow_of_each_step() -> None:
 def test_at_once_and_one_after_the_other_agree() -> None:
     v = jnp.asarray(RNG.normal(size=(1000, C)))
     for rule in ("zero-order hold", "bilinear"):
-        network = layer(rule=rule)
-        marched = eqx.tree_at(lambda n: n.offset, network, network.offset)
-        object.__setattr__(marched, "parallel", False)
-        np.testing.assert_allclose(network(v), marched(v), rtol=1e-10)
+        joined = layer(rule=rule, parallel=True)
+        for parallel in (False, None):
+            other = eqx.tree_at(lambda n: n.offset, joined, joined.offset)
+            object.__setattr__(other, "parallel", parallel)
+            np.testing.assert_allclose(other(v), joined(v), rtol=1e-10)
 
 
 def test_the_bilinear_rule_is_of_second_order() -> None:
