@@ -18,8 +18,9 @@ def draw(table):
             rows = [row for row in table.rows if row["cell"] == kind and row["method"] == method]
             sizes, errors = (np.array([row[c] for row in rows], dtype=float) for c in ("size", "mean error"))
             panel.loglog(sizes, errors, color=colour, marker=marker, label=f"{kind} cells")
-            if order is not None and kind == kinds[0]:
-                panel.loglog(sizes, errors[0] * (sizes / sizes[0]) ** -order, "k--", linewidth=1, label="order 1")
+            first = errors[0] if kind == kinds[0] else first
+        if order is not None:
+            panel.loglog(sizes, first * (sizes / sizes[0]) ** -order, "k--", linewidth=1, label=f"order {order}")
         panel.set(xlabel=label, xticks=sizes, xticklabels=[f"{n:g}" for n in sizes])
         panel.xaxis.minorticks_off()
         panel.legend(frameon=False)
