@@ -75,6 +75,9 @@ def fit(
     `held()` names. A loss that is NaN or infinite ends training with `history.result = RESULTS.diverged`, a message
     that names the step, and the best weights before it. Computes in JAX's current default precision.
 
+    `progress` is called with the share of the steps done, some times a second; `study.terminal.progress` is a bar:
+    `with progress("training") as reached: hj.fit(..., progress=reached)`.
+
     `checkpoint` names an .npz file that training is saved to (every 10 s, at the end, and when it is interrupted) and
     goes on from if it exists: bit for bit what it would have been without a break, with the same source, recipe and
     key. Raises `ValueError` where the file is of another architecture, key or precision.
