@@ -142,6 +142,8 @@ def rebuilt(network, equation, *, cells=None, factor=1.0):
     carried = network.equation(problem)
     carried = eqx.tree_at(lambda p: p.viscosity.epsilon, carried, factor * carried.viscosity.epsilon)
     family = "ssm" if isinstance(network, hj.methods.network.SSM) else "attention"
+    if family == "attention":  # whose u is f over the problem's c
+        carried = eqx.tree_at(lambda p: p.hamiltonian, carried, equation.hamiltonian)
     own = network.cells[0] if family == "ssm" else round(len(network.places) ** (1 / equation.d))
     return hj.theory.as_network(carried, family=family, cells=own if cells is None else cells)
 

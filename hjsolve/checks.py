@@ -85,6 +85,12 @@ def shaped(argument: str, value: ArrayLike, shape: tuple[int, ...], meaning: str
     return array
 
 
+def check_shape(argument: str, value: Any, shape: tuple[int, ...], meaning: str) -> None:
+    """Require exactly this shape of what a network is called with."""
+    found = np.shape(value)
+    require(found == shape, f"`{argument}` must have shape {list(shape)}, {meaning}; got {list(found)}.")
+
+
 def check_ndim(argument: str, value: Array, ndim: int, shape: str, remedy: str) -> None:
     """Require an array of `ndim` axes, described in the message as `shape`."""
     require(np.ndim(value) == ndim, f"`{argument}` must have shape {shape}; got {np.shape(value)}. {remedy}")
@@ -123,7 +129,9 @@ def whole_number(argument: str, value: Any, *, least: int, remedy: str) -> int:
 def counts(argument: str, value: Any) -> int | tuple[int, ...]:
     """A whole number, or one per axis, from any integer type; `TypeError` names the argument otherwise."""
     try:
-        return operator.index(value)
+        count = operator.index(value)
+        require(count >= 1, f"`{argument}` must be >= 1; got {count}.")
+        return count
     except TypeError:
         pass
     try:
@@ -132,4 +140,5 @@ def counts(argument: str, value: Any) -> int | tuple[int, ...]:
         numbers = ()
     if not numbers:
         raise TypeError(f"`{argument}` must be a whole number, or a list of one per axis; got {value!r}.")
+    require(min(numbers) >= 1, f"`{argument}` must be >= 1 on every axis; got {numbers}.")
     return numbers

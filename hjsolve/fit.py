@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
+import hashlib
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,11 +23,11 @@ from .results import RESULTS, message
 from .solve import Progress, cast
 from .tasks import Data, Loss, Recipe, task
 from .typing import Array, PRNGKeyArray, Scalar
-from .weights import check_architecture, describe, packed, read, unpacked, write
+from .weights import check_architecture, checked_path, describe, packed, read, unpacked, write
 
 _Network = TypeVar("_Network", bound=eqx.Module)
 _WINDOW = 50
-"""Steps whose mean loss says which weights are the best, and after which NaN ends a call."""
+"""Steps between weights that may be the best, and after which NaN ends a call."""
 _MOST = 64
 """Windows in one compiled call at most: between two calls progress is reported and the budget checked."""
 _CALL = 0.25
@@ -36,7 +38,11 @@ _BETWEEN_SAVES = 10.0
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """How training went: the batch `losses` `[steps]`, the step and loss of the weights kept, and how it ended."""
+    """How training went: the batch `losses` `[steps]`, the step and loss of the weights kept, and how it ended.
+
+    Every 50 steps, and at the start and the end, the weights may be the best so far: their loss is the larger of the
+    mean over the steps that led there and their own on the next batch.
+    """
 
     losses: np.ndarray[Any, np.dtype[Any]]
     best_step: int
@@ -48,9 +54,9 @@ class History:
 
 @dataclasses.dataclass
 class _Run:
-    """All that training is after some steps: `state` is weights, moments, best weights, their loss and their step."""
+    """All that training is after some steps: weights, moments, the best weights, their loss and step, the last mean."""
 
-    state: tuple[Any, Any, Any, Array, Array]
+    state: tuple[Any, Any, Any, Array, Array, Array]
     losses: np.ndarray[Any, np.dtype[Any]] = dataclasses.field(default_factory=lambda: np.zeros(0))
     seconds: float = 0.0
 
@@ -80,10 +86,13 @@ def fit(
 
     `checkpoint` names an .npz file that training is saved to (every 10 s, at the end, and when it is interrupted) and
     goes on from if it exists: bit for bit what it would have been without a break, with the same source, recipe and
-    key. Raises `ValueError` where the file is of another architecture, key or precision.
+    key. Raises `ValueError` where the file is of another architecture, key, source, loss, batch or precision.
     """
     dtype = jnp.result_type(float)
     check_key(key)
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"`recipe` must be an hj.Recipe; got {recipe!r}. Use hj.Recipe() for the defaults.")
+    file = None if checkpoint is None else checked_path("checkpoint", checkpoint)
     method = cast(method, dtype)
     data_key, batch_key = jax.random.split(key)
     method, loss, data = task(source, method, recipe, data_key)
@@ -93,10 +102,18 @@ def fit(
     optimiser = default if recipe.optimiser is None else recipe.optimiser
 
     arrays, static = eqx.partition(method, _trained_leaves(method))
-    run = _Run((arrays, optimiser.init(arrays), arrays, jnp.asarray(jnp.inf, dtype), jnp.asarray(0)))
-    file = None if checkpoint is None else Path(checkpoint)
-    if file is not None and file.exists():
-        _resume(file, run, method, key)
+    unknown = jnp.asarray(jnp.inf, dtype)
+    run = _Run((arrays, optimiser.init(arrays), arrays, unknown, jnp.asarray(0), -unknown))
+    identity = {}
+    if file is not None:
+        identity = {"architecture": np.array(describe(method)), "key": _key_data(key)}
+        identity |= {"source": np.array(_fingerprint(source, recipe))}
+        if file.exists():
+            _resume(file, run, method, identity)
+            require(
+                run.done <= recipe.steps,
+                f"`steps` must be at least the {run.done} that `checkpoint` {file.name} holds; got {recipe.steps}.",
+            )
 
     began, earlier, saved, windows = time.perf_counter(), run.seconds, time.perf_counter(), 1
     result, note = RESULTS.successful, ""
@@ -122,12 +139,15 @@ def fit(
             if progress is not None:
                 progress(run.done / recipe.steps)
             if file is not None and time.perf_counter() - saved > _BETWEEN_SAVES:
-                _save(file, run, method, key)
+                _save(file, run, identity)
                 saved = time.perf_counter()
     finally:
         if file is not None and run.done > 0 and result == RESULTS.successful:
-            _save(file, run, method, key)
-    _, _, best, best_loss, best_step = run.state
+            _save(file, run, identity)
+    if result == RESULTS.successful:  # the loss of the last weights is that of a step that is not taken
+        ended = jnp.asarray(run.done)
+        run.state, _ = _chunk(loss, optimiser, run.state, static, data, batch_key, ended, ended + 1)
+    _, _, best, best_loss, best_step, _ = run.state
     history = History(run.losses, int(best_step), float(best_loss), run.seconds, result, note)
     return eqx.combine(best, static), history
 
@@ -137,23 +157,23 @@ def _advance(run: _Run, state: Any, recent: np.ndarray[Any, np.dtype[Any]], seco
     run.__dict__.update({"losses": np.append(run.losses, recent), "state": state, "seconds": seconds})
 
 
-def _save(file: Path, run: _Run, method: Any, key: PRNGKeyArray) -> None:
+def _save(file: Path, run: _Run, identity: Mapping[str, np.ndarray[Any, np.dtype[Any]]]) -> None:
     content = {"losses": run.losses, "seconds": np.asarray(run.seconds)}
-    content |= {"architecture": np.array(describe(method)), "key": _key_data(key)}
-    write(file, content | packed(run.state, "state"))
+    write(file, {**content, **identity, **packed(run.state, "state")})
 
 
-def _resume(file: Path, run: _Run, method: Any, key: PRNGKeyArray) -> None:
+def _resume(file: Path, run: _Run, method: Any, identity: Mapping[str, np.ndarray[Any, np.dtype[Any]]]) -> None:
     content = read(file)
     check_architecture(file, content, method)
     require(
-        {"key", "losses", "seconds"} <= content.keys(),
+        {"key", "source", "losses", "seconds"} <= content.keys(),
         f"`checkpoint` {file.name} holds weights alone and no training to go on with. Choose another file.",
     )
-    require(
-        np.array_equal(content["key"], _key_data(key)),
-        f"`checkpoint` {file.name} was made with another `key`: its run cannot be continued with this one.",
-    )
+    for name, meaning in (("key", "`key`"), ("source", "data, problem, loss or `batch`")):
+        require(
+            np.array_equal(content[name], identity[name]),
+            f"`checkpoint` {file.name} was made with another {meaning}: its run cannot be continued with this one.",
+        )
     own = packed(run.state, "state")
     known = {place: (a.shape, a.dtype) for place, a in own.items()}
     found = {place: (content[place].shape, content[place].dtype) for place in own if place in content}
@@ -164,6 +184,16 @@ def _resume(file: Path, run: _Run, method: Any, key: PRNGKeyArray) -> None:
     )
     run.state = unpacked(content, "state", run.state)
     run.losses, run.seconds = content["losses"], float(content["seconds"])
+
+
+def _fingerprint(source: Problem | Data, recipe: Recipe) -> str:
+    """Of all that a step's loss is made of but the weights."""
+    told = (source, recipe.loss, recipe.reference)
+    digest = hashlib.sha256(f"{describe(told)} {recipe.batch} {recipe.samples}".encode())
+    for leaf in jax.tree.leaves(told):
+        if eqx.is_array_like(leaf):
+            digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
 
 
 def _key_data(key: PRNGKeyArray) -> np.ndarray[Any, np.dtype[Any]]:
@@ -204,14 +234,16 @@ def _chunk(
         return optax.apply_updates(arrays, updates), moments, losses.at[number - start].set(value), total + value
 
     def window(carry: Any) -> Any:
-        first, (arrays, moments, best, best_loss, best_step), losses, _ = carry
+        first, (arrays, moments, best, best_loss, best_step, recent), losses, _ = carry
         last = jnp.minimum(first + _WINDOW, stop)
-        begin = (arrays, moments, losses, jnp.zeros_like(best_loss))
-        arrays, moments, losses, total = jax.lax.fori_loop(first, last, step, begin)
-        mean = total / (last - first)
-        better = mean < best_loss
+        after, moments, losses, total = jax.lax.fori_loop(
+            first, last, step, (arrays, moments, losses, jnp.zeros_like(recent))
+        )
+        own = jnp.maximum(recent, losses[first - start])  # NaN if either is
+        better = own < best_loss
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), arrays, best)
-        state = (arrays, moments, best, jnp.where(better, mean, best_loss), jnp.where(better, last, best_step))
+        mean = total / (last - first)
+        state = (after, moments, best, jnp.where(better, own, best_loss), jnp.where(better, first, best_step), mean)
         return last, state, losses, jnp.isfinite(mean)
 
     losses = jnp.zeros(_WINDOW * _MOST, state[3].dtype)

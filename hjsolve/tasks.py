@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from .checks import as_array, check_ndim, require, whole_number
+from .checks import as_array, check_ndim, check_range, number, require, whole_number
 from .losses import AbstractLoss, SquaredError
 from .methods.base import AbstractMethod, AbstractRepresentation, LearnsEquation
 from .problem import Problem
@@ -60,9 +60,12 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "samples"):
             whole_number(name, getattr(self, name), least=1, remedy="Leave it out for the default.")
-        require(
-            self.seconds is None or self.seconds > 0, f"`seconds` must be > 0; got {self.seconds}. None is no limit."
-        )
+        if self.seconds is not None:
+            check_range("seconds", number("seconds", self.seconds), above=0.0, remedy="None is no limit.")
+        if not callable(self.loss) or isinstance(self.loss, type):
+            raise TypeError(f"`loss` must be one of hj.losses, such as SquaredError(); got {self.loss!r}.")
+        if self.optimiser is not None and not hasattr(self.optimiser, "update"):
+            raise TypeError(f"`optimiser` must be of optax, such as optax.adam(1e-2); got {self.optimiser!r}.")
 
 
 class _OnRows(eqx.Module):

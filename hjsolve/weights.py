@@ -23,9 +23,7 @@ _LONGEST = 400
 
 def save_weights(path: str | os.PathLike[str], network: Any) -> None:
     """Write every array of `network` to `path`, an .npz file, under its name in the network; replaced atomically."""
-    target = Path(path)
-    if target.suffix != ".npz":
-        raise ValueError(f"`path` must end in .npz; got {target.name!r}.")
+    target = checked_path("path", path)
     write(target, {_ARCHITECTURE: np.array(describe(network)), **packed(network, "weights")})
 
 
@@ -37,7 +35,21 @@ def load_weights(path: str | os.PathLike[str], like: _Tree) -> _Tree:
     """
     content = read(Path(path))
     check_architecture(Path(path), content, like)
+    if not any(name.startswith("weights") for name in content):
+        raise ValueError(
+            f"{str(path)!r} is the checkpoint of a training, not weights: `fit(checkpoint=)` goes on from it."
+        )
     return unpacked(content, "weights", like)
+
+
+def checked_path(argument: str, path: str | os.PathLike[str]) -> Path:
+    """A path to write to: it ends in .npz, and its folder exists."""
+    target = Path(path)
+    if target.suffix != ".npz":
+        raise ValueError(f"`{argument}` must end in .npz; got {target.name!r}.")
+    if not target.parent.is_dir():
+        raise ValueError(f"the folder of `{argument}` {str(path)!r} does not exist. Make it first.")
+    return target
 
 
 def describe(network: Any) -> str:
@@ -79,8 +91,6 @@ def unpacked(content: Mapping[str, _Array], prefix: str, like: _Tree) -> _Tree:
 
 def write(path: Path, content: Mapping[str, _Array]) -> None:
     """Replace `path` by an .npz of these arrays."""
-    if not path.parent.is_dir():
-        raise ValueError(f"the folder of {str(path)!r} does not exist. Make it first.")
     buffer = io.BytesIO()
     np.savez(buffer, **content)  # type: ignore[arg-type]
     replace(path, buffer.getvalue())

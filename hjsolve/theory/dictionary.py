@@ -4,7 +4,7 @@ from typing import Literal, TypeAlias, overload
 
 import jax.numpy as jnp
 
-from ..checks import as_array, check_range, require
+from ..checks import as_array, check_range, concrete, number, require, whole_number
 from ..methods.grid.fluxes import AbstractFlux, GlobalLaxFriedrichs
 from ..methods.network import LSE, SSM, Attention, ResidualFlow, ResidualStepper
 from ..problem import AbstractDomain, Box, Problem
@@ -35,7 +35,8 @@ def as_problem(
     box plus a margin, and `network(x) + u_N(t, x) = |x|²/(4t)`.
 
     A `ResidualFlow` transports its readout on `domain`: H = −p·f(T − s, x), ε its noise. `Attention`, `SSM` and
-    `ResidualStepper` take any `initial` data on `domain`, and `network.equation` reads H and ε for them.
+    `ResidualStepper` take any `initial` data on `domain`, and `network.equation` reads H and ε for them; ε of a
+    `ResidualStepper` depends on ∇u, which `FiniteDifference` solves.
 
     Raises `ValueError` for time <= 0 and for data or a domain that are missing or do not belong.
     """
@@ -43,7 +44,7 @@ def as_problem(
     if not isinstance(network, families):
         raise TypeError(
             f"`network` must be one of {', '.join(kind.__name__ for kind in families)} of hj.methods.network; got "
-            f"{type(network).__name__}. Of a classifier read one unit: classifier.unit(k)."
+            f"{type(network).__name__}. Of a classifier read one unit: classifier.unit(k); of a DeepLSE its readout."
         )
     t = network.time if time is None else as_array("time", time)
     check_range("time", t, above=0.0, remedy="The layer is read as a solution at a positive time.")
@@ -77,6 +78,13 @@ def _carried(
     assert initial is not None
     problem = Problem(Quadratic(1.0), Constant(1.0), initial, domain, t)
     network.check(problem)
+    if isinstance(network, Attention):
+        c = concrete(network.strength)
+        require(
+            c is None or c > 0,
+            f"`network` must be an attention layer whose f falls where the data rise, by c = −Σ m γ > 0 times as much; "
+            f"got c = {c}. Train it, or build it by as_network.",
+        )
     return network.equation(problem)
 
 
@@ -138,7 +146,7 @@ def as_network(
     """
     families = ("lse", "attention", "ssm", "residual")
     require(family in families, f"`family` must be one of {', '.join(map(repr, families))}; got {family!r}.")
-    t = jnp.asarray(problem.horizon) if time is None else jnp.asarray(as_array("time", time))
+    t = jnp.asarray(problem.horizon) if time is None else jnp.asarray(number("time", time))
     check_range("time", t, above=0.0, remedy="The network is read as a solution at a positive time.")
     for name, value, takers in (
         ("layers", layers, ("ssm", "residual")),
@@ -147,6 +155,8 @@ def as_network(
     ):
         known = " and ".join(f"family={taker!r}" for taker in takers)
         require(value is None or family in takers, f"`{name}` belongs to {known}; got {value!r} for {family!r}.")
+    if layers is not None:
+        whole_number("layers", layers, least=1, remedy="None chooses.")
     if family == "lse":
         return lse_network(problem, t)
     if family == "attention":

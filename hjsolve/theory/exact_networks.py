@@ -7,13 +7,16 @@ import numpy as np
 
 from ..checks import as_array, check_range, concrete, counts, require
 from ..methods.network import LSE, SSM, Attention, SequenceSSM
-from ..methods.network.attention import token_places
+from ..methods.network.attention import middle_of, token_places
 from ..methods.network.fourier_grid import FourierGrid
 from ..methods.particle import HopfCole, rules
 from ..problem import Problem
 from ..problem.hopf_cole import Parts, check_periodic_data, parameters, parts, require_hopf_cole
 from ..problem.initials import Atoms
 from ..typing import Array, ArrayLike, Points, Scalar
+
+_SHARES = np.concatenate([[0.0, 1.0], np.arange(1, 32) * (np.sqrt(5) - 1) / 2 % 1])
+"""Of a time, where what must be constant in time is looked at: 0, 1 and points that no period fits."""
 
 
 def lse_network(problem: Problem, t: Scalar) -> LSE:
@@ -32,6 +35,8 @@ def lse_network(problem: Problem, t: Scalar) -> LSE:
 
 def attention_network(problem: Problem, t: Scalar, cells: int | tuple[int, ...] | None) -> Attention:
     """Q = (I, 1 | 0; 0, 1), K = (y/2t; −|y|²/4t − cg + constant), scale 1/ε; one head of inner dimension d + 1.
+
+    x and y are counted from the middle of the domain.
 
     The constant is that of a sum over the places in place of the integral. Images reach to where the kernel falls below
     round-off, in the weight e^{−cg/ε} of the lowest data at most.
@@ -60,7 +65,9 @@ def attention_network(problem: Problem, t: Scalar, cells: int | tuple[int, ...] 
     query = jnp.zeros((d + 1, d + 1)).at[:d, :d].set(eye).at[d, d].set(1.0)
     key = jnp.zeros((d + 1, d + 3)).at[:d, :d].set(eye / (2 * t))
     key = key.at[d, d].set(-1 / (4 * t)).at[d, d + 1].set(-c).at[d, d + 2].set(constant)
-    network = Attention(query[None], key[None], 1 / epsilon, places, period=period, images=images, time=t)
+    network = Attention(
+        query[None], key[None], 1 / epsilon, places, period=period, images=images, time=t, centre=middle_of(domain)
+    )
     network.check(problem)
     return network
 
@@ -142,13 +149,16 @@ def sequence_network(
 
 
 def _constant(found: Parts, grid: FourierGrid, t: Scalar) -> Array:
-    """The drift b `[d]`, which must be the same at every node, at 0 and at t."""
+    """The drift b `[d]`, which must be the same up to rounding: at some times at every node, at many times at one."""
     x = grid.points.T
-    values = jnp.stack([found.drift(time, x) for time in (jnp.zeros_like(t), t)])
-    b = values[0, :, 0]
-    known = concrete(values - b[:, None])
+    few = jnp.stack([found.drift(share * t, x) for share in _SHARES[:3]])
+    many = jnp.stack([found.drift(share * t, x[:, :1]) for share in _SHARES])
+    b = few[0, :, 0]
+    apart = [jnp.max(jnp.abs(values - b[:, None])) for values in (few, many)]
+    known = concrete(jnp.stack([*apart, 8 * jnp.finfo(b.dtype).eps * jnp.max(jnp.abs(few))]))
     require(
-        None if known is None else not known.any(),
-        "The drift of `hamiltonian` must be constant for family='ssm', whose frequencies are. Use FiniteDifference.",
+        known is None or max(known[:2]) <= known[2],
+        "The drift of `hamiltonian` must be constant for family='ssm', whose frequencies are. Use FiniteDifference, or "
+        "theory.sequence_network for one that changes with time alone.",
     )
     return b

@@ -1,5 +1,6 @@
 """The equation of a black box: H and ε regressed from what one step of it does to smooth periodic fields."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -9,18 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import t as student
 
-from ..checks import check_range, counts, number, require, whole_number
+from ..checks import check_range, concrete, counts, number, require, whole_number
 from ..kernels.interpolate import interpolate
 from ..methods.base import AbstractEvolution, AbstractRepresentation
 from ..methods.network.fourier_grid import FourierGrid
 from ..problem import Problem
 from ..problem.initials import Atoms
+from ..results import HJWarning
 from ..solve import cast
 from ..typing import Array, ArrayLike, Float, Scalar, Values, Vectors
 
 _Table: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 _LEVEL = 0.95
+_UNEXPLAINED = 0.1
+"""The residual above which a measured equation is warned of."""
 _SEEN = 0.5
 """Hats that fewer nodes than this have touched, in sum, say nothing."""
 
@@ -71,7 +75,11 @@ def measure_equation(
     The difference quotient at the midpoint is that of an equation to O(Δt²), so that of a first-order Lax-Friedrichs
     scheme this is `ε + αΔx/2 − (Δt/2)H'(u_x)²`.
 
-    Raises `ValueError` for fewer than 2 samples, another kind of domain, and samples of different structure.
+    Warns where the equation found leaves a tenth of u_t unexplained, as over a step that is long for its fields (the
+    longest stable step of an SSM is the horizon: give `dt`). The interval is of the spread between samples alone, and
+    not of terms that neither H nor ε has.
+
+    Raises `ValueError` for fewer than 2 samples, another kind of domain, and samples that differ in more than data.
     """
     problems = _stacked(samples)
     first = samples[0]
@@ -82,7 +90,10 @@ def measure_equation(
     before, after, step = _stepped(method, problems, begin, None if dt is None else number("dt", dt), grid)
     middle = (before + after) / 2
     rate = np.asarray((after - before) / step, np.float64)
-    require(np.isfinite(rate).all(), "the method's step is not finite on all samples. Give a smaller `dt`.")
+    require(
+        np.isfinite(rate).all(),
+        "the method's step is not finite on all samples. Give a smaller `dt`, or a `time` > 0 if it is singular at 0.",
+    )
     slopes, laplacian = (np.asarray(a, np.float64) for a in jax.vmap(lambda u: _derivatives(grid, u))(middle))
     slopes = np.moveaxis(slopes, 1, -1).reshape(len(rate), -1, d)
     fixed = [np.sum(slopes**2, axis=-1) ** j * laplacian.reshape(len(rate), -1) for j in range(viscosity_terms)]
@@ -91,6 +102,13 @@ def measure_equation(
     low, high = slopes.min(axis=(0, 1)), slopes.max(axis=(0, 1))
     require((high > low).all(), "`samples` must have slopes: all of these are constant.")
     found = _regress(slopes, np.stack(fixed, axis=-1), rate.reshape(len(rate), -1), low, high, count)
+    if found.residual > _UNEXPLAINED:
+        warnings.warn(
+            f"measure_equation: the equation found leaves {found.residual:.0%} of u_t unexplained: H and ε say little. "
+            f"Give a smaller `dt` than {float(step):.3g}, a later `time`, or smoother samples.",
+            HJWarning,
+            stacklevel=2,
+        )
     return _summary(found, slopes, fixed[0], np.linspace(low, high, count).T, viscosity_terms)
 
 
@@ -112,6 +130,15 @@ def _stacked(samples: Sequence[Problem]) -> Problem:
         "`samples` must be problems that differ in numbers alone. Write their data as one function with arrays: "
         "hj.initials.Custom(eqx.Partial(function, numbers)).",
     )
+    for name in ("hamiltonian", "viscosity", "domain"):
+        parts = [jax.tree.leaves(eqx.filter(getattr(sample, name), eqx.is_array_like)) for sample in samples]
+        known = [[concrete(leaf) for leaf in part] for part in parts]
+        same = all(
+            a is None or b is None or np.array_equal(a, b)
+            for part in known
+            for a, b in zip(part, known[0], strict=True)
+        )
+        require(same, f"`samples` must be problems of one `{name}`: only their data may differ.")
     stacked: Problem = eqx.combine(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays), statics[0])
     return cast(stacked, jnp.result_type(float))
 

@@ -84,7 +84,7 @@ def _check(problem: Problem, flux: AbstractFlux) -> None:
     require(
         isinstance(flux, GlobalLaxFriedrichs | EngquistOsher),
         "`flux` must be hj.methods.grid.fluxes.GlobalLaxFriedrichs() or EngquistOsher() for family='residual'; got "
-        f"{type(flux).__name__}.",
+        f"{flux!r}.",
     )
     if isinstance(flux, EngquistOsher):
         require(

@@ -79,7 +79,8 @@ def test_a_potential_is_a_feature() -> None:
     found = hj.theory.measure_equation(grid.FiniteDifference(96), problems, potential=potential)
     np.testing.assert_allclose(found.potential, 1.0, rtol=5e-3)
     np.testing.assert_allclose(found.viscosity, 0.1, rtol=5e-3)
-    blind = hj.theory.measure_equation(grid.FiniteDifference(96), problems)
+    with pytest.warns(hj.HJWarning, match="unexplained"):
+        blind = hj.theory.measure_equation(grid.FiniteDifference(96), problems)
     assert blind.potential == 0
     assert blind.residual > 10 * found.residual
 
@@ -107,9 +108,33 @@ def test_a_stepper_is_measured_from_a_later_time_too() -> None:
     network = hj.theory.as_network(problems[0], family="ssm", cells=64)
     decay = np.exp(network.log_decay) * np.where(np.arange(33) > 2, 1.5, 1.0)
     wrong = eqx.tree_at(lambda n: n.log_decay, network, np.log(decay))
-    early, late = (hj.theory.measure_equation(wrong, problems, time=t, dt=0.05) for t in (0.0, 4.0))
+    late = hj.theory.measure_equation(wrong, problems, time=4.0, dt=0.05)
+    with pytest.warns(hj.HJWarning, match="unexplained"):
+        early = hj.theory.measure_equation(wrong, problems, dt=0.05)
     np.testing.assert_allclose(late.viscosity, 0.3, rtol=2e-3)
     assert early.viscosity > 0.32
+
+
+def test_a_step_too_long_for_its_fields_is_warned_of() -> None:
+    """The longest stable step of an SSM is the horizon."""
+    problems = fields(H.Quadratic(1.0), 0.2)
+    network = hj.theory.as_network(problems[0], family="ssm", cells=64)
+    with pytest.warns(hj.HJWarning, match="Give a smaller `dt` than 1,"):
+        hj.theory.measure_equation(network, problems)
+    np.testing.assert_allclose(hj.theory.measure_equation(network, problems, dt=1e-3).viscosity, 0.2, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("others", "name"),
+    [
+        (lambda: fields(H.Quadratic(1.0), 0.4, count=2), "viscosity"),
+        (lambda: fields(H.Quadratic(2.0), 0.1, count=2), "hamiltonian"),
+        (lambda: fields(H.Quadratic(1.0), 0.1, hj.Torus([0.0], [4 * np.pi]), count=2), "domain"),
+    ],
+)
+def test_samples_of_several_equations_are_refused(others, name: str) -> None:
+    with pytest.raises(ValueError, match=f"of one `{name}`"):
+        hj.theory.measure_equation(grid.FiniteDifference(32), fields(H.Quadratic(1.0), 0.1, count=2) + others())
 
 
 @pytest.mark.slow

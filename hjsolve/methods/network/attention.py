@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...checks import as_array, check_ndim, check_range, concrete, counts, number, require, whole_number
+from ...checks import as_array, check_ndim, check_range, check_shape, concrete, counts, number, require, whole_number
 from ...problem import Problem
 from ...problem.domains import AbstractDomain
 from ...problem.hamiltonians import Quadratic
@@ -20,7 +20,9 @@ from ...typing import Array, ArrayLike, Float, Point, Points, PRNGKeyArray, Scal
 from ..base import AbstractRepresentation, Evaluation
 
 _BATCH = 256
-"""Queries at a time: memory is this times the tokens times the heads."""
+"""Queries at a time, at most."""
+_TABLE = 2**25
+"""Scores of all heads at a time, where there are several queries: 256 MB in float64."""
 
 
 class Tokens(NamedTuple):
@@ -37,12 +39,14 @@ class Attention(AbstractRepresentation):
     Queries see φ(x) = (x, 1) by `query` Q `[heads, k, d + 1]`, tokens ψ = (y, |y|², g, 1) by `key` K
     `[heads, k, d + 3]`; `scale` s, `mix` m `[heads]` > 0. Tokens are the data at `places` `[m, d]`, with
     `images` whole periods to either side of each periodic axis, so that the network takes any initial data: an
-    operator. With `length` ℓ (default 1) queries see x/ℓ and tokens y/ℓ and |y|²/ℓ²: features of one size train better.
+    operator. With `centre` z (default 0) and `length` ℓ (default 1) queries see (x − z)/ℓ and tokens (y − z)/ℓ and its
+    square: features of one size train better, and far from 0 no digits are lost.
 
-    Read at `time` t, u = (|x|²/(4t) − f)/c. With one head, K and Q such that Qφ·Kψ = x·y/(2t) − |y|²/(4t) − cg plus a
-    constant, and scale 1/ε this is the solution of `u_t + c|∇u|² = ε Δu` by quadrature over the places, and the output
-    ȳ = x − 2ct∇u: the layer that `theory.as_network(problem, family="attention")` builds. At another t the parts of ψ
-    that hold y are multiplied by time/t, and (dε/2c) log(t/time) is added for data that are a function.
+    Read at `time` t, u = (|x − z|²/(4t) − f)/c. With one head, K and Q such that Qφ·Kψ = x·y/(2t) − |y|²/(4t) − cg and
+    a constant (x, y counted from z), and scale 1/ε this is the solution of `u_t + c|∇u|² = ε Δu` by quadrature over the
+    places, and the output ȳ = x − 2ct∇u: the layer that `theory.as_network(problem, family="attention")` builds. At
+    another t the parts of ψ that hold y are multiplied by time/t, and (dε/2c) log(t/time) is added for data that are a
+    function.
 
     `network(g)` maps data at the places, as a list `[m]`, to u(time, ·) there for c = 1. Training moves Q, K and
     the logarithms of m and s. Cost O(heads N) a point. Source: arXiv 2605.28983; Vaswani et al. 2017, arXiv 1706.03762.
@@ -56,6 +60,7 @@ class Attention(AbstractRepresentation):
     period: Array | None
     time: Array
     length: Array
+    centre: Array
     images: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(
@@ -70,6 +75,7 @@ class Attention(AbstractRepresentation):
         images: int | tuple[int, ...] = 0,
         time: ArrayLike = 1.0,
         length: ArrayLike = 1.0,
+        centre: ArrayLike = 0.0,
     ):
         self.places = as_array("places", places)
         check_ndim("places", self.places, 2, "[m, d]", "One row per token.")
@@ -110,6 +116,9 @@ class Attention(AbstractRepresentation):
         check_range("time", self.time, above=0.0, remedy="The network is read as a solution at a positive time.")
         self.length = number("length", length)
         check_range("length", self.length, above=0.0, remedy="The unit of the features, such as the domain's extent.")
+        middle = as_array("centre", centre)
+        require(middle.shape in ((), (d,)), f"`centre` must have shape [{d}], a place; got {middle.shape}.")
+        self.centre = (jnp if isinstance(middle, jax.Array) else np).broadcast_to(middle, (d,))
 
     @staticmethod
     def random(
@@ -140,8 +149,10 @@ class Attention(AbstractRepresentation):
         keys = keys.at[:, :, d].set(-(near / jnp.sum(constant**2, axis=1))[:, None] * constant)
         around = tuple(images if periodic else 0 for periodic in domain.periodic)
         period = domain.extent if any(around) else None
-        places, length = token_places(domain, cells), jnp.max(domain.extent) / 2
-        return Attention(query, keys, scale, places, period=period, images=around, time=time, length=length)
+        places, length, centre = token_places(domain, cells), jnp.max(domain.extent) / 2, middle_of(domain)
+        return Attention(
+            query, keys, scale, places, period=period, images=around, time=time, length=length, centre=centre
+        )
 
     @property
     def scale(self) -> Float[Array, "heads"]:
@@ -159,15 +170,17 @@ class Attention(AbstractRepresentation):
         return int(self.places.shape[-1])
 
     def held(self) -> tuple[Array, ...]:
-        """What training leaves alone: the places, the period, the time and the length."""
-        fixed = (self.places, self.time, self.length)
+        """What training leaves alone: the places, the period, the time, the length and the centre."""
+        fixed = (self.places, self.time, self.length, self.centre)
         return fixed if self.period is None else (*fixed, self.period)
 
     def __call__(self, g: Float[Array, "m"]) -> Float[Array, "m"]:
         """u(time, ·) at the places from data there, c = 1."""
+        check_shape("g", g, self.places.shape[:1], "the data at the places")
         tokens = self.tokens(g)
-        f = jax.lax.map(lambda x: self.read(tokens, x)[0], jnp.asarray(self.places), batch_size=_BATCH)
-        return jnp.sum(jnp.asarray(self.places) ** 2, axis=1) / (4 * jnp.asarray(self.time)) - f
+        x = jnp.asarray(self.places)
+        f = jax.lax.map(lambda x: self.read(tokens, x)[0], x, batch_size=self._batch(tokens))
+        return jnp.sum((x - self.centre) ** 2, axis=1) / (4 * jnp.asarray(self.time)) - f
 
     def tokens(self, g: Float[Array, "m"]) -> Tokens:
         """The places with their images, and the data there."""
@@ -180,10 +193,10 @@ class Attention(AbstractRepresentation):
 
     def read(self, tokens: Tokens, x: Point, stretch: Scalar | float = 1.0) -> tuple[Scalar, Point]:
         """f and the attention output at one point; parts of ψ that hold y are multiplied by `stretch`."""
-        y = tokens.y / self.length
+        y = (tokens.y - self.centre) / self.length
         squares = jnp.sum(y**2, axis=1, keepdims=True)
         features = jnp.concatenate([stretch * y, stretch * squares, tokens.g[:, None], jnp.ones_like(squares)], axis=1)
-        asked = jnp.asarray(self.query) @ jnp.append(x / self.length, jnp.ones((), x.dtype))
+        asked = jnp.asarray(self.query) @ jnp.append((x - self.centre) / self.length, jnp.ones((), x.dtype))
         scores = jnp.einsum("hk,hkf,jf->hj", asked, jnp.asarray(self.key), features)
         scores = self.scale[:, None] * scores + tokens.log_weights
         f = jnp.sum(self.mix / self.scale * jax.nn.logsumexp(scores, axis=1))
@@ -230,12 +243,13 @@ class Attention(AbstractRepresentation):
         def at(x: Point) -> tuple[tuple[Scalar, Point], Point]:
             return jax.value_and_grad(lambda x: self.read(state, x, stretch), has_aux=True)(x)
 
-        (f, output), slope = jax.lax.map(at, x, batch_size=_BATCH)
-        u = (jnp.sum(x**2, axis=1) / (4 * t) - f) / c
+        (f, output), slope = jax.lax.map(at, x, batch_size=self._batch(state))
+        from_centre = x - self.centre
+        u = (jnp.sum(from_centre**2, axis=1) / (4 * t) - f) / c
         if not isinstance(problem.initial, Atoms):
             u = u - self.dimension / (2 * c) * self.temperature * jnp.log(stretch)
         stats = {"output": output + (points - x)}
-        return Evaluation(u, (x / (2 * t) - slope) / c, RESULTS.successful, stats)
+        return Evaluation(u, (from_centre / (2 * t) - slope) / c, RESULTS.successful, stats)
 
     @property
     def temperature(self) -> Scalar:
@@ -249,14 +263,33 @@ class Attention(AbstractRepresentation):
         From how f bends in the data: D²f[δ, δ] = Σ_h m_h s_h γ_h² Var_h(δ), which for the solution is (c²/ε) Var(δ).
         Heads that do not see the data have no part in it; for one head that does it is its 1/s.
         """
-        gain = jnp.einsum("hk,hk->h", jnp.asarray(self.query)[:, :, -1], jnp.asarray(self.key)[:, :, -2])
+        gain = self._gain()
         return jnp.sum(self.mix * gain) ** 2 / jnp.sum(self.mix * self.scale * gain**2)
 
+    @property
+    def strength(self) -> Scalar:
+        """c = −Σ_h m_h γ_h: what f falls by where the data rise by one everywhere, γ_h as in `viscosity`."""
+        return -jnp.sum(self.mix * self._gain())
+
     def equation(self, problem: Problem, state: Tokens | None = None) -> Problem:
-        """H = c|p|² with the problem's c, and the network's viscosity; with `Atoms`, and the source dε/(2ct)."""
-        carried = eqx.tree_at(lambda p: p.viscosity, problem, Constant(self.viscosity))
+        """H = c|p|² with the network's c and its viscosity; with `Atoms`, and the source dε/(2ct).
+
+        u is a solution of it where the problem has this c too, by which it divides.
+        """
         assert isinstance(problem.hamiltonian, Quadratic)
-        return solved_by_propagator(carried)
+        carried = eqx.tree_at(lambda p: p.viscosity, problem, Constant(self.viscosity))
+        return solved_by_propagator(eqx.tree_at(lambda p: p.hamiltonian.c, carried, self.strength))
+
+    def _batch(self, tokens: Tokens) -> int:
+        return max(1, min(_BATCH, _TABLE // (len(tokens.g) * len(self.log_scale))))
+
+    def _gain(self) -> Float[Array, "heads"]:
+        return jnp.einsum("hk,hk->h", jnp.asarray(self.query)[:, :, -1], jnp.asarray(self.key)[:, :, -2])
+
+
+def middle_of(domain: AbstractDomain) -> Point:
+    """The middle of a box or of a torus."""
+    return domain.lower + domain.extent / 2
 
 
 def token_places(domain: AbstractDomain, cells: int | tuple[int, ...]) -> Points:

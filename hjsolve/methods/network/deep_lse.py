@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ...checks import check_range, number, require, whole_number
+from ...checks import as_array, check_range, check_shape, number, require, whole_number
 from ...typing import Array, ArrayLike, Float, Point, PRNGKeyArray, Scalar
 from .lse import LSE
 
@@ -25,19 +26,20 @@ class SoftplusLayer(eqx.Module):
     log_temperature: Array
 
     def __init__(self, weights: ArrayLike, bias: ArrayLike, temperature: ArrayLike):
-        self.weights, self.bias = jnp.asarray(weights), jnp.asarray(bias)
+        self.weights, self.bias = as_array("weights", weights), as_array("bias", bias)
         require(
             self.weights.ndim == 2 and self.bias.shape == self.weights.shape[:1],
             f"`weights` and `bias` must have shapes [n, d] and [n]; got {self.weights.shape} and {self.bias.shape}.",
         )
         theta = number("temperature", temperature)
         check_range("temperature", theta, above=0.0, remedy="At 0 a softplus is a ReLU, whose layer is max-plus.")
-        self.log_temperature = jnp.log(theta)
+        self.log_temperature = (jnp if isinstance(theta, jax.Array) else np).log(theta)
 
     def __call__(self, x: Point) -> Point:
         """The features of one point."""
         theta = jnp.exp(self.log_temperature)
-        return theta * jax.nn.softplus((self.weights @ x + self.bias) / theta)
+        check_shape("x", x, self.weights.shape[1:], "one point: jax.vmap(network) takes rows")
+        return theta * jax.nn.softplus((jnp.asarray(self.weights) @ x + self.bias) / theta)
 
     def unit(self, i: int) -> LSE:
         """Unit i as an LSE layer of two atoms: a Hopf-Cole solution of its own."""

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...checks import check_range, concrete, number, require, whole_number
+from ...checks import check_range, check_shape, concrete, number, require, whole_number
 from ...problem import Problem
 from ...problem.hamiltonians import Linear
 from ...problem.initials import Atoms, Custom
@@ -104,6 +104,8 @@ class ResidualFlow(AbstractRepresentation):
         key: PRNGKeyArray,
     ) -> "ResidualFlow":
         """Gaussian weights; `cell` "residual", "recurrent" or "lstm"; an affine readout to 1 or `outputs` numbers."""
+        whole_number("dimension", dimension, least=1, remedy="Of the state, and of the inputs.")
+        whole_number("layers", layers, least=1, remedy="The steps of the network.")
         first, second = jax.random.split(key)
         keys = jax.random.split(first, 1 if shared else layers)
         cells = eqx.filter_vmap(lambda key: random_cell(cell, dimension, hidden, key=key))(keys)
@@ -149,6 +151,9 @@ class ResidualFlow(AbstractRepresentation):
         """The network of output k alone, for a readout of several."""
         require(self.readout is not None, "`readout` is needed: this flow transports the data of a problem.")
         assert self.readout is not None
+        shape = self._readout_shape()
+        require(len(shape) == 1, f"`readout` must give several numbers; got shape {shape}, which is the output itself.")
+        require(-shape[0] <= k < shape[0], f"`k` must be one of the {shape[0]} outputs, from 0; got {k}.")
         return eqx.tree_at(lambda n: n.readout, self, Output(self.readout, k), is_leaf=lambda leaf: leaf is None)
 
     def __call__(self, x: Point, *, key: PRNGKeyArray | None = None) -> Array:
@@ -159,6 +164,8 @@ class ResidualFlow(AbstractRepresentation):
 
     def states(self, x: Point, *, duration: Scalar | None = None, key: PRNGKeyArray | None = None) -> Array:
         """The states `[layers · splits + 1, d]` from x on; at rest before the last `duration` (default all)."""
+        check_shape("x", x, (self.dimension,), "one state: jax.vmap(network) takes rows")
+        x = jnp.asarray(x, jnp.result_type(x, 0.0))
         total = jnp.asarray(self.time, x.dtype)
         begin = jnp.zeros_like(total) if duration is None else total - duration
         steps, dt = self.layers * self.splits, self.dt.astype(x.dtype)
@@ -193,11 +200,16 @@ class ResidualFlow(AbstractRepresentation):
         """Refuse a readout of several outputs, which is no solution."""
         if self.readout is None:
             return
-        x = jax.ShapeDtypeStruct((self.dimension,), jnp.result_type(float))
-        shape = eqx.filter_eval_shape(self.readout, x).shape
+        shape = self._readout_shape()
         require(
             shape == (), f"`readout` must give one number to be a solution; got shape {shape}. Use network.output(k)."
         )
+
+    def _readout_shape(self) -> tuple[int, ...]:
+        assert self.readout is not None
+        x = jax.ShapeDtypeStruct((self.dimension,), jnp.result_type(float))
+        found: tuple[int, ...] = eqx.filter_eval_shape(self.readout, x).shape
+        return found
 
     def prepare(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> None:
         """Nothing: the weights are all there is."""

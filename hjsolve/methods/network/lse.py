@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...checks import as_array, check_ndim, check_range, require
+from ...checks import as_array, check_ndim, check_range, check_shape, number, require, whole_number
 from ...problem import Problem
 from ...problem.hamiltonians import Quadratic
 from ...problem.hopf_cole import parameters, require_hopf_cole, solved_by_propagator
@@ -50,10 +50,10 @@ class LSE(AbstractRepresentation):
         require(self.weights.size > 0, f"`weights` must hold at least one unit; got shape {self.weights.shape}.")
         shape = self.weights.shape[:1]
         require(self.bias.shape == shape, f"`bias` must have shape [N] = {shape}; got {self.bias.shape}.")
-        epsilon = as_array("temperature", temperature)
+        epsilon = number("temperature", temperature)
         check_range("temperature", epsilon, above=0.0, remedy="The temperature is the viscosity; 0 would be max-plus.")
         self.log_temperature = (jnp if isinstance(epsilon, jax.Array) else np).log(epsilon)
-        self.time = as_array("time", time)
+        self.time = number("time", time)
         check_range("time", self.time, above=0.0, remedy="The layer is read as a solution at a positive time.")
         self.learn_temperature = learn_temperature
 
@@ -62,7 +62,8 @@ class LSE(AbstractRepresentation):
         units: int, dimension: int, *, temperature: float, time: float = 1.0, scale: float = 1.0, key: PRNGKeyArray
     ) -> "LSE":
         """A layer whose atoms are Gaussian with standard deviation `scale` and whose energies g are zero."""
-        require(units >= 1, f"`units` must be >= 1; got {units}.")
+        whole_number("units", units, least=1, remedy="The atoms of the layer.")
+        whole_number("dimension", dimension, least=1, remedy="The inputs of the layer.")
         y = scale * jax.random.normal(key, (units, dimension))
         return LSE(y / (2 * time), -jnp.sum(y * y, axis=1) / (4 * time), temperature, time=time)
 
@@ -82,6 +83,7 @@ class LSE(AbstractRepresentation):
 
     def __call__(self, x: Point) -> Scalar:
         """f(x), for one point x `[d]`."""
+        check_shape("x", x, (self.dimension,), "one point: jax.vmap(network) takes rows")
         epsilon = self.temperature
         return epsilon * jax.nn.logsumexp((jnp.asarray(self.weights) @ x + self.bias) / epsilon)
 

@@ -227,7 +227,8 @@ class ResidualStepper(AbstractOnTorus):
         taps = tap_offsets(self.block.linear.shape[1:])
         offsets = jnp.asarray(taps, h.dtype) * grid.spacing / h
         moments = eqx.filter_vmap(lambda block: block.moments(offsets))(_on_device(self.block))
-        hamiltonian, viscosity = read_equation(moments, h, self.dt, self.layers)
+        assert not isinstance(problem.initial, Atoms)
+        hamiltonian, viscosity = read_equation(moments, h, self.dt, self.layers, problem.initial, grid.points)
         return eqx.tree_at(lambda p: (p.hamiltonian, p.viscosity), problem, (hamiltonian, viscosity))
 
     def _index(self, t: Scalar) -> Array:

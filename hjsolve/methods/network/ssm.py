@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...checks import check_range, number, require, shaped, whole_number
+from ...checks import check_range, check_shape, counts, number, require, shaped, whole_number
 from ...problem import Problem
 from ...problem.hamiltonians import AbstractHamiltonian, Quadratic, WithDrift, WithPotential
 from ...problem.hopf_cole import check_periodic_data, require_hopf_cole
@@ -112,15 +112,17 @@ class SSM(AbstractOnTorus):
 
         Their rate for k = 1 is log-uniform in [0.1, 1]/`time`. Such a kernel is all but positive, so that log w exists.
         """
-        counts = (cells,) if isinstance(cells, int) else tuple(cells)
-        shape = (*counts[:-1], counts[-1] // 2 + 1)
-        waves = [np.abs(np.fft.fftfreq(n) * n) for n in counts[:-1]] + [np.arange(shape[-1])]
+        given = counts("cells", cells)
+        known = (given,) if isinstance(given, int) else given
+        check_range("time", number("time", time), above=0.0, remedy="The network maps u at 0 to u at this time.")
+        shape = (*known[:-1], known[-1] // 2 + 1)
+        waves = [np.abs(np.fft.fftfreq(n) * n) for n in known[:-1]] + [np.arange(shape[-1])]
         length = np.sqrt(sum(k**2 for k in np.meshgrid(*waves, indexing="ij")))
         rate = jnp.exp(jax.random.uniform(key, (), minval=math.log(0.1), maxval=0.0)) / time
         decay = rate * np.maximum(length, 1.0) * jnp.exp(_JITTER * jax.random.normal(key, shape))
-        gate = jnp.zeros(counts) if gated else None
+        gate = jnp.zeros(known) if gated else None
         return SSM(
-            counts, decay, temperature, gate=gate, time=time, layers=layers, rule=rule,
+            known, decay, temperature, gate=gate, time=time, layers=layers, rule=rule,
             learn_temperature=learn_temperature,
         )  # fmt: skip
 
@@ -142,6 +144,7 @@ class SSM(AbstractOnTorus):
 
     def __call__(self, u: Float[Array, "m"]) -> Float[Array, "m"]:
         """The node values at `time` of those at 0, both as a list."""
+        check_shape("u", u, (math.prod(self.cells),), f"the values at the nodes of {self.cells} cells")
         theta, offset = self.temperature, jnp.min(u)
         w = jnp.exp((offset - u) / theta).reshape(self.cells)
         dt = jnp.asarray(self.time) / self.layers

@@ -5,11 +5,17 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ...problem.hamiltonians import AbstractHamiltonian, Custom
+from ...problem.initials import AbstractInitial
 from ...problem.viscosities import AbstractViscosity, Hessian
-from ...typing import Array, Float, Point, Scalar, Values, Vectors
+from ...typing import Array, Float, Point, Points, Scalar, Values, Vectors
 from .readouts import AbstractReadout
+
+_LATTICE = (33, 9, 5)
+"""Slopes an axis, by dimension, where the viscosity is looked at for its bound."""
+_MARGIN = 1.1
 
 
 class Moments(NamedTuple):
@@ -44,10 +50,13 @@ class StepperHamiltonian(eqx.Module):
 class StepperViscosity(AbstractViscosity):
     """tr(A D²u), A = B − h Σ_c (∂φ/∂z_c) M_c − (Δt/2) ∇H∇Hᵀ: the modified equation of a residual block.
 
-    It depends on ∇u: `root` and `bound` raise `TypeError`, as those of `Numerical` do.
+    It depends on ∇u, so that there is no noise of particles (`root` raises `TypeError`); its bound is over the slopes
+    of the `data` on the nodes `[m, d]`, which the solution keeps.
     """
 
     hamiltonian: StepperHamiltonian
+    data: AbstractInitial
+    nodes: Points
 
     def matrix(self, t: Scalar, x: Vectors, p: Vectors) -> Float[Array, "d d ..."]:
         """A(t, x, p)."""
@@ -75,11 +84,22 @@ class StepperViscosity(AbstractViscosity):
         )
 
     def bound(self, t: Scalar, x: Vectors) -> Values:
-        """Not a function of (t, x) alone: raises."""
-        raise TypeError("a stepper's viscosity depends on ∇u. Use the problem's own viscosity to bound the time step.")
+        """Of the row sums of |A| on a lattice of slopes within those of the data, and a tenth more."""
+        d = x.shape[0]
+        reach = jnp.max(jnp.abs(jax.vmap(jax.grad(self.data))(self.nodes)), axis=0)
+        axes = np.meshgrid(*[np.linspace(-1.0, 1.0, _LATTICE[min(d, len(_LATTICE)) - 1])] * d, indexing="ij")
+        lattice = reach * np.stack(axes, axis=-1).reshape(-1, d)
+
+        def largest(p: Point) -> Values:
+            slopes = jnp.broadcast_to(p.reshape(d, *(1,) * (x.ndim - 1)), x.shape)
+            return jnp.max(jnp.sum(jnp.abs(self.matrix(t, x, slopes)), axis=1), axis=0)
+
+        return _MARGIN * jnp.max(jax.lax.map(largest, lattice), axis=0)
 
 
-def read_equation(moments: Moments, h: Scalar, dt: Scalar, layers: int) -> tuple[AbstractHamiltonian, StepperViscosity]:
+def read_equation(
+    moments: Moments, h: Scalar, dt: Scalar, layers: int, data: AbstractInitial, nodes: Points
+) -> tuple[AbstractHamiltonian, StepperViscosity]:
     """H and A of blocks with these moments, a leading axis on all arrays."""
     hamiltonian = StepperHamiltonian(moments, h, dt, layers)
-    return Custom(hamiltonian, dimension=moments.slopes.shape[-1]), StepperViscosity(hamiltonian)
+    return Custom(hamiltonian, dimension=moments.slopes.shape[-1]), StepperViscosity(hamiltonian, data, nodes)

@@ -51,6 +51,28 @@ def test_no_training_is_needed(epsilon: float, c: float) -> None:
     start = x - 2 * c * ts[:, None, None] * exact.gradient
     np.testing.assert_allclose(solution.stats["output"], start, rtol=0, atol=1e-12)
     np.testing.assert_allclose(solution.equation.viscosity.epsilon, epsilon, rtol=1e-14)
+    read = hj.theory.as_problem(network, initial=problem.initial, domain=LINE)
+    np.testing.assert_allclose(read.hamiltonian.c, c, rtol=1e-14)
+    np.testing.assert_allclose(read.viscosity.epsilon, epsilon, rtol=1e-14)
+
+
+def test_no_digits_are_lost_far_from_zero() -> None:
+    """The same problem 1000 further on, at a time so short that |x|²/4t is 1e8."""
+    far = lambda shares, x: wave(shares, x - 1000.0)
+    solved = []
+    for data, start in ((wave, 0.0), (far, 1000.0)):
+        initial = hj.initials.Custom(eqx.Partial(data, np.array([1.0, 0.3])))
+        problem = hj.Problem(H.Quadratic(0.7), 0.3, initial, hj.Torus([start], [start + 2 * np.pi]), 2e-3)
+        network = hj.theory.as_network(problem, family="attention", cells=256)
+        solved.append(hj.solve(problem, network, [2e-3], points=start + np.linspace(0, 6, 9)[:, None]).u)
+    np.testing.assert_allclose(*solved, rtol=0, atol=1e-11)  # 1000 ulp(1000)
+
+
+def test_what_rises_with_the_data_is_no_solution() -> None:
+    network = hj.theory.as_network(line(), family="attention", cells=16)
+    upside = eqx.tree_at(lambda n: n.key, network, -network.key)
+    with pytest.raises(ValueError, match=r"falls where the data rise.* got c = -0\.7"):
+        hj.theory.as_problem(upside, initial=line().initial, domain=LINE)
 
 
 def test_atoms_are_the_tokens() -> None:
@@ -119,6 +141,7 @@ def test_the_network_takes_any_data_at_its_places() -> None:
         (lambda: hj.theory.as_network(line(), family="lse", cells=3), r"`cells` belongs to family="),
         (lambda: hj.theory.as_network(line(), family="lstm"), r"`family` must be one of 'lse', 'attention', 'ssm'"),
         (lambda: hj.theory.as_network(line(0.0), family="attention", cells=9), r"`viscosity` must be > 0"),
+        (lambda: hj.theory.as_network(line(), family="attention", cells=0), r"`cells` must be >= 1; got 0"),
     ],
 )
 def test_what_it_cannot_do_is_refused(build, message: str) -> None:

@@ -62,6 +62,7 @@ def test_it_learns_what_is_not_convex() -> None:
         (lambda: softplus(temperature=0.0), "`temperature` must be > 0"),
         (lambda: softplus(bias=np.zeros(3)), r"`weights` and `bias` must have shapes \[n, d\] and \[n\]"),
         (lambda: DeepLSE.random(2, (0,), 3, temperature=1.0, key=jax.random.key(0)), "must be a whole number >= 1"),
+        (lambda: hj.methods.network.SoftplusLayer([[np.nan]], [0.0], 0.1), r"`weights` must not contain NaN"),
     ],
 )
 def test_bad_input_is_refused(build, message: str) -> None:

@@ -170,6 +170,15 @@ BOX = hj.Box([-1.0, -1.0], [1.0, 1.0])
         (lambda: hj.theory.as_problem(flow("residual"), domain=hj.Box([0.0], [1.0])), "dimension"),
         (lambda: hj.theory.as_problem(flow("residual"), domain=BOX, time=2.0), "`horizon` must be at most"),
         (lambda: hj.theory.as_problem(flow("residual"), domain=BOX, initial=hj.initials.Custom(bump)), "Leave it out"),
+        (lambda: Flow.random(0, layers=2, key=jax.random.key(0)), r"`dimension` must be a whole number >= 1"),
+        (
+            lambda: Flow.random(2, layers=2, outputs=3, key=jax.random.key(0)).output(3),
+            r"`k` must be one of the 3 outputs, from 0; got 3",
+        ),
+        (
+            lambda: Flow.random(2, layers=2, key=jax.random.key(0))(np.ones(3)),
+            r"`x` must have shape \[2\], one state.* got \[3\]",
+        ),
     ],
 )
 def test_bad_input_is_refused_with_a_remedy(call, message: str) -> None:

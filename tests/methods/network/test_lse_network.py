@@ -113,10 +113,19 @@ def test_random_layer() -> None:
         (lambda: LSE(np.zeros((3, 2)), np.zeros(3), 0.0), r"`temperature` must be > 0; got 0\.0"),
         (lambda: LSE(np.zeros((3, 2)), np.zeros(3), 0.1, time=-1.0), r"`time` must be > 0; got -1\.0"),
         (lambda: LSE(np.full((3, 2), np.nan), np.zeros(3), 0.1), r"`weights` must not contain NaN; 6 of 6"),
-        (lambda: LSE.random(0, 2, temperature=0.1, key=jax.random.key(0)), r"`units` must be >= 1; got 0"),
+        (
+            lambda: LSE.random(0, 2, temperature=0.1, key=jax.random.key(0)),
+            r"`units` must be a whole number >= 1; got 0",
+        ),
         (lambda: run(hj.hamiltonians.Eikonal()), r"An LSE network needs `hamiltonian` = Quadratic\(c\); got Eikonal"),
         (lambda: run(hj.hamiltonians.Quadratic(), d=3), r"`weights` take d = 2 inputs but the problem has dimension 3"),
         (lambda: run(hj.hamiltonians.Quadratic(), points=None), r"`points` is needed: LSE"),
+        (lambda: LSE(np.ones((3, 2)), np.zeros(3), [0.1, 0.2]), r"`temperature` must be a number; got shape \(2,\)"),
+        (lambda: LSE(np.ones((3, 2)), np.zeros(3), 0.1, time=[1.0, 2.0]), r"`time` must be a number"),
+        (
+            lambda: LSE(np.ones((3, 2)), np.zeros(3), 0.1)(np.ones((2, 1))),
+            r"`x` must have shape \[2\], one point.* got \[2, 1\]",
+        ),
     ],
 )
 def test_bad_layers_and_problems_are_refused(build, message: str) -> None:

@@ -95,6 +95,23 @@ def test_the_equation_is_the_modified_equation_of_the_scheme(flux) -> None:
         read.viscosity.root(t, x[:, 0])
 
 
+def test_the_equation_read_is_solved_by_a_grid_of_high_order() -> None:
+    """What FiniteDifference makes of it is the forward pass to O(h²); of the problem itself, to O(h)."""
+    problem = hj.Problem(H.Quadratic(0.3), 0.1, COSINE, LINE, 0.5)
+    method, apart = hj.methods.grid.FiniteDifference(256), []
+    for cells in (64, 128, 256):
+        network = hj.theory.as_network(problem, family="residual", cells=cells)
+        x = network.nodes(problem)
+        passed = network(jnp.cos(x[:, 0]))
+        read = hj.theory.as_problem(network, initial=COSINE, domain=LINE)
+        apart.append(
+            [float(jnp.abs(hj.solve(p, method, [0.5], points=x).u[0] - passed).max()) for p in (read, problem)]
+        )
+    of_read, of_problem = np.array(apart).T
+    assert (orders(of_read) > 1.8).all(), of_read
+    assert (orders(of_problem) < 1.3).all(), of_problem
+
+
 def test_one_step_follows_the_equation_read_to_second_order() -> None:
     """(u₁ − u₀)/Δt + H(u_x) − A u_xx is of the order of h² and Δt h, for weights that come from nowhere."""
 
