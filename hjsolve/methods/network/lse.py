@@ -26,6 +26,7 @@ class LSE(AbstractRepresentation):
 
     As a method it answers with u = (|x|²/(4t) − f)/c for the problem's c; for data that are a function the
     normalisation belongs to b at `time`, and (dε/2c) log(t/time) is added at another t.
+    b holds −|y_j|²/4t: of data far from 0 it loses digits, so count x from their middle.
     Source: arXiv 2605.28983.
     """
 
