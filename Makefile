@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine:
 #   make run    sets up the environment and runs the quickstart
 #   make test   sets up the environment, then lint, types, import rules and tests
-# `make test-all` adds the tests marked slow, half of the whole time.
+# `make test-all` adds the tests marked slow.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin

@@ -81,14 +81,14 @@ def check_range(
 def shaped(argument: str, value: ArrayLike, shape: tuple[int, ...], meaning: str) -> Array:
     """Return `value` as an array, required to have exactly this shape."""
     array = as_array(argument, value)
-    require(array.shape == shape, f"`{argument}` must have shape {shape}, {meaning}; got {array.shape}.")
+    check_shape(argument, array, shape, meaning)
     return array
 
 
 def check_shape(argument: str, value: Any, shape: tuple[int, ...], meaning: str) -> None:
-    """Require exactly this shape of what a network is called with."""
+    """Require exactly this shape."""
     found = np.shape(value)
-    require(found == shape, f"`{argument}` must have shape {list(shape)}, {meaning}; got {list(found)}.")
+    require(found == shape, f"`{argument}` must have shape {shape}, {meaning}; got {found}.")
 
 
 def check_ndim(argument: str, value: Array, ndim: int, shape: str, remedy: str) -> None:

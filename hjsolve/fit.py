@@ -104,16 +104,9 @@ def fit(
     arrays, static = eqx.partition(method, _trained_leaves(method))
     unknown = jnp.asarray(jnp.inf, dtype)
     run = _Run((arrays, optimiser.init(arrays), arrays, unknown, jnp.asarray(0), -unknown))
-    identity = {}
-    if file is not None:
-        identity = {"architecture": np.array(describe(method)), "key": _key_data(key)}
-        identity |= {"source": np.array(_fingerprint(source, recipe))}
-        if file.exists():
-            _resume(file, run, method, identity)
-            require(
-                run.done <= recipe.steps,
-                f"`steps` must be at least the {run.done} that `checkpoint` {file.name} holds; got {recipe.steps}.",
-            )
+    identity = {} if file is None else _identity(source, method, recipe, key)
+    if file is not None and file.exists():
+        _resume(file, run, method, identity, recipe.steps)
 
     began, earlier, saved, windows = time.perf_counter(), run.seconds, time.perf_counter(), 1
     result, note = RESULTS.successful, ""
@@ -162,7 +155,9 @@ def _save(file: Path, run: _Run, identity: Mapping[str, np.ndarray[Any, np.dtype
     write(file, {**content, **identity, **packed(run.state, "state")})
 
 
-def _resume(file: Path, run: _Run, method: Any, identity: Mapping[str, np.ndarray[Any, np.dtype[Any]]]) -> None:
+def _resume(
+    file: Path, run: _Run, method: Any, identity: Mapping[str, np.ndarray[Any, np.dtype[Any]]], steps: int
+) -> None:
     content = read(file)
     check_architecture(file, content, method)
     require(
@@ -184,16 +179,23 @@ def _resume(file: Path, run: _Run, method: Any, identity: Mapping[str, np.ndarra
     )
     run.state = unpacked(content, "state", run.state)
     run.losses, run.seconds = content["losses"], float(content["seconds"])
+    require(
+        run.done <= steps, f"`steps` must be at least the {run.done} that `checkpoint` {file.name} holds; got {steps}."
+    )
 
 
-def _fingerprint(source: Problem | Data, recipe: Recipe) -> str:
-    """Of all that a step's loss is made of but the weights."""
+def _identity(
+    source: Problem | Data, method: Any, recipe: Recipe, key: PRNGKeyArray
+) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+    """What a run is continued with: the network's architecture, the key, and all that a step's loss is made of."""
     told = (source, recipe.loss, recipe.reference)
     digest = hashlib.sha256(f"{describe(told)} {recipe.batch} {recipe.samples}".encode())
     for leaf in jax.tree.leaves(told):
         if eqx.is_array_like(leaf):
             digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()
+    return {
+        "architecture": np.array(describe(method)), "key": _key_data(key), "source": np.array(digest.hexdigest())
+    }  # fmt: skip
 
 
 def _key_data(key: PRNGKeyArray) -> np.ndarray[Any, np.dtype[Any]]:

@@ -246,7 +246,7 @@ def test_a_checkpoint_of_something_else_is_refused(data: hj.Data, tmp_path) -> N
         (lambda: hj.Recipe(loss=hj.losses.SquaredError), r"`loss` must be one of hj\.losses"),
         (lambda: hj.Recipe(optimiser="adam"), r"`optimiser` must be of optax"),
         (lambda: run(hj.Data(INPUTS, INPUTS[:, 0]), recipe=3), r"`recipe` must be an hj\.Recipe; got 3"),
-        (lambda: run(hj.Data(INPUTS[:, :1], INPUTS[:, 0])), r"`x` must have shape \[2\], one point.* got \[1\]"),
+        (lambda: run(hj.Data(INPUTS[:, :1], INPUTS[:, 0])), r"`x` must have shape \(2,\), one point.* got \(1,\)"),
         (lambda: hj.Data(np.zeros(3), np.zeros(3)), r"`inputs` must have shape \[n, d\]; got \(3,\)"),
         (lambda: hj.Data(np.zeros((0, 2)), np.zeros(0)), r"`inputs` must hold at least one example"),
         (

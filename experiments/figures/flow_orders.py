@@ -14,13 +14,14 @@ def draw(table):
     drawing.suptitle("The equation read off a trained network, solved by the network and by a grid")
     colours = (_style.BLUE, _style.VERMILLION, _style.GREEN)
     for panel, (method, label, order) in zip(axes, PANELS, strict=True):
+        starts = []
         for kind, colour, marker in zip(kinds, colours, _style.MARKERS, strict=False):
             rows = [row for row in table.rows if row["cell"] == kind and row["method"] == method]
             sizes, errors = (np.array([row[c] for row in rows], dtype=float) for c in ("size", "mean error"))
             panel.loglog(sizes, errors, color=colour, marker=marker, label=f"{kind} cells")
-            first = errors[0] if kind == kinds[0] else first
+            starts.append(errors[0])
         if order is not None:
-            panel.loglog(sizes, first * (sizes / sizes[0]) ** -order, "k--", linewidth=1, label=f"order {order}")
+            panel.loglog(sizes, starts[0] * (sizes / sizes[0]) ** -order, "k--", linewidth=1, label=f"order {order}")
         panel.set(xlabel=label, xticks=sizes, xticklabels=[f"{n:g}" for n in sizes])
         panel.xaxis.minorticks_off()
         panel.legend(frameon=False)

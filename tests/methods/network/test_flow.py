@@ -177,7 +177,7 @@ BOX = hj.Box([-1.0, -1.0], [1.0, 1.0])
         ),
         (
             lambda: Flow.random(2, layers=2, key=jax.random.key(0))(np.ones(3)),
-            r"`x` must have shape \[2\], one state.* got \[3\]",
+            r"`x` must have shape \(2,\), one state.* got \(3,\)",
         ),
     ],
 )

@@ -124,7 +124,7 @@ def test_random_layer() -> None:
         (lambda: LSE(np.ones((3, 2)), np.zeros(3), 0.1, time=[1.0, 2.0]), r"`time` must be a number"),
         (
             lambda: LSE(np.ones((3, 2)), np.zeros(3), 0.1)(np.ones((2, 1))),
-            r"`x` must have shape \[2\], one point.* got \[2, 1\]",
+            r"`x` must have shape \(2,\), one point.* got \(2, 1\)",
         ),
     ],
 )

@@ -160,7 +160,7 @@ def test_float32() -> None:
         ),
         (lambda: SSM.random(16.0, temperature=1.0, key=jax.random.key(0)), r"`cells` must be a whole number"),
         (lambda: SSM.random(16, temperature=1.0, time=0.0, key=jax.random.key(0)), r"`time` must be > 0"),
-        (lambda: SSM(8, np.ones(5), 1.0)(jnp.ones(7)), r"`u` must have shape \[8\].* got \[7\]"),
+        (lambda: SSM(8, np.ones(5), 1.0)(jnp.ones(7)), r"`u` must have shape \(8,\).* got \(7,\)"),
         (
             lambda: hj.theory.as_network(
                 under(H.WithDrift(H.Quadratic(1.0), lambda t, x: jnp.full_like(x, 4 * t * (0.5 - t) * (1 - t)))),
