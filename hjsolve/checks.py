@@ -65,7 +65,7 @@ def check_range(
     known = concrete(value)
     if known is None:
         return
-    shown = known.tolist() if known.size <= 8 else f"an array with minimum {known.min():g}"
+    shown = known.tolist() if known.size <= 8 else f"an array from {known.min():g} to {known.max():g}"
     if not np.isfinite(known).all():
         raise ValueError(f"`{argument}` must be finite; got {shown}. {remedy}")
     if above is not None and not (known > above).all():

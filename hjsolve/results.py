@@ -18,7 +18,7 @@ class RESULTS(eqx.Enumeration):
         "layer of the solution: raise `cells`, or use FiniteDifference. With an integral, the integrand is as narrow "
         "as the root of 2εt: raise `nodes`, `cells` or `sources` of the method (HopfCole() has none: give it `nodes`, "
         "or take Propagator), take a Torus for periodic data, or shrink the domain or horizon. (Times just after 0 can "
-        "be dropped from `ts`.)"
+        "be dropped from `ts`.) Attention at times beyond its own needs more `images`."
     )
     cancelled: Any = (
         "w = exp(−u/θ) spans so many orders of magnitude that rounding decides it where u is highest; `stats` says by "

@@ -264,7 +264,18 @@ def test_a_checkpoint_of_something_else_is_refused(data: hj.Data, tmp_path) -> N
         ),
         (
             lambda: run(hj.Data([[0.0, 0.0]], [1]), recipe=hj.Recipe(loss=hj.losses.CrossEntropy())),
-            r"CrossEntropy needs logits \[b, K\]",
+            r"CrossEntropy needs logits \[n, K\]",
+        ),
+        (
+            lambda: hj.fit(
+                hj.Data([[0.0, 0.0]] * 9, np.arange(9)),
+                hj.methods.network.LSEClassifier.from_data(
+                    INPUTS, np.arange(len(INPUTS)) % 8, units=1, temperature=1.0, key=jax.random.key(0)
+                ),
+                hj.Recipe(loss=hj.losses.CrossEntropy()),
+                key=jax.random.key(0),
+            ),
+            r"`targets` must be <= 7; got an array from 0 to 8\. Labels are counted from 0",
         ),
     ],
 )

@@ -1,5 +1,7 @@
 """The exact weights of each family of networks for an equation that the Hopf-Cole transform linearises."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,7 @@ from ..problem.hopf_cole import Parts, check_periodic_data, parameters, parts, r
 from ..problem.initials import Atoms
 from ..typing import Array, ArrayLike, Points, Scalar
 
+_MOST_TOKENS = 2**22
 _SHARES = np.concatenate([[0.0, 1.0], np.arange(1, 32) * (np.sqrt(5) - 1) / 2 % 1])
 """Of a time, where what must be constant in time is looked at: 0, 1 and points that no period fits."""
 
@@ -85,7 +88,14 @@ def _images(problem: Problem, places: Points, t: Scalar) -> tuple[int, ...]:
         "family='attention' needs concrete numbers in the problem: how many images there are is part of the network.",
     )
     assert known is not None
-    return tuple(int(n) for n in np.ceil(known))
+    images = tuple(int(n) for n in np.ceil(known))
+    tokens = len(places) * math.prod(2 * n + 1 for n in images)
+    require(
+        tokens <= _MOST_TOKENS,
+        f"family='attention' must need at most {_MOST_TOKENS} tokens; got {tokens}, {images} whole periods to either "
+        "side. Use family='ssm', whose waves are periodic, or fewer `cells`.",
+    )
+    return images
 
 
 def ssm_network(problem: Problem, t: Scalar, cells: int | tuple[int, ...], layers: int) -> SSM:

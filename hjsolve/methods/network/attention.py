@@ -23,6 +23,10 @@ _BATCH = 256
 """Queries at a time, at most."""
 _TABLE = 2**25
 """Scores of all heads at a time, where there are several queries: 256 MB in float64."""
+_FEWEST_TOKENS = 2.2
+"""Effective ones to the power 1/d: a normal density on nodes 1.6 deviations apart, whose sum is right to 1e-3."""
+_MOST_OUTSIDE = 1e-3
+"""The share of the sum over tokens that may lie beyond the images."""
 
 
 class Tokens(NamedTuple):
@@ -234,22 +238,48 @@ class Attention(AbstractRepresentation):
     def evaluate(
         self, problem: Problem, t: Scalar, state: Tokens, points: Points | None, *, key: PRNGKeyArray | None = None
     ) -> Evaluation:
-        """U, ∇u by the network's backward pass, and `stats["output"]` `[m, d]`: what attention puts out."""
+        """U, ∇u by the network's backward pass, and what attention puts out, `stats["output"]` `[m, d]`.
+
+        Where the tokens are a function's values, `stats["effective_tokens"]` is (Σw)²/Σw² of the shares w_j = ∂u/∂g_j,
+        and `stats["outside"]` an estimate of the share beyond the images: fewer than 2.2^d, or more than 1e-3, is
+        `RESULTS.under_resolved`.
+        """
         assert points is not None, "an attention network has no nodes; solve() refuses points=None"
         c = parameters(problem)[0]
         x = problem.domain.wrap(points)
         stretch = jnp.asarray(self.time) / t
 
-        def at(x: Point) -> tuple[tuple[Scalar, Point], Point]:
-            return jax.value_and_grad(lambda x: self.read(state, x, stretch), has_aux=True)(x)
+        def f(x: Point, g: Float[Array, "N"]) -> tuple[Scalar, Point]:
+            return self.read(state._replace(g=g), x, stretch)
 
-        (f, output), slope = jax.lax.map(at, x, batch_size=self._batch(state))
+        def at(x: Point) -> tuple[Scalar, Point, Point, Scalar, Scalar]:
+            (value, output), (slope, shares) = jax.value_and_grad(f, argnums=(0, 1), has_aux=True)(x, state.g)
+            return value, slope, output, jnp.sum(shares) ** 2 / jnp.sum(shares**2), self._outside(shares)
+
+        value, slope, output, effective, outside = jax.lax.map(at, x, batch_size=self._batch(state))
         from_centre = x - self.centre
-        u = (jnp.sum(from_centre**2, axis=1) / (4 * t) - f) / c
-        if not isinstance(problem.initial, Atoms):
-            u = u - self.dimension / (2 * c) * self.temperature * jnp.log(stretch)
+        u = (jnp.sum(from_centre**2, axis=1) / (4 * t) - value) / c
+        gradient = (from_centre / (2 * t) - slope) / c
         stats = {"output": output + (points - x)}
-        return Evaluation(u, (from_centre / (2 * t) - slope) / c, RESULTS.successful, stats)
+        if isinstance(problem.initial, Atoms):
+            return Evaluation(u, gradient, RESULTS.successful, stats)
+        u = u - self.dimension / (2 * c) * self.temperature * jnp.log(stretch)
+        stats |= {"effective_tokens": effective, "outside": outside}
+        resolved = jnp.all((effective >= _FEWEST_TOKENS**self.dimension) & (outside <= _MOST_OUTSIDE))
+        return Evaluation(u, gradient, RESULTS.where(resolved, RESULTS.successful, RESULTS.under_resolved), stats)
+
+    def _outside(self, shares: Float[Array, "N"]) -> Scalar:
+        """The part of the next image after the last on every side, whose logarithm continues as a parabola."""
+        counted = tuple(2 * n + 1 for n in self.images)
+        images = jnp.abs(shares.reshape(*counted, -1).sum(axis=-1))
+        logs = [
+            jnp.log(jnp.maximum(images.sum([other for other in range(len(counted)) if other != k]), _smallest(images)))
+            for k, n in enumerate(self.images)
+            if n
+        ]
+        ends = [end for m in logs for end in (m[-3:], m[2::-1])]
+        beyond = sum((jnp.exp(3 * last - 3 * before + first) for first, before, last in ends), jnp.zeros(()))
+        return beyond / jnp.maximum(jnp.abs(jnp.sum(shares)), _smallest(images))
 
     @property
     def temperature(self) -> Scalar:
@@ -285,6 +315,10 @@ class Attention(AbstractRepresentation):
 
     def _gain(self) -> Float[Array, "heads"]:
         return jnp.einsum("hk,hk->h", jnp.asarray(self.query)[:, :, -1], jnp.asarray(self.key)[:, :, -2])
+
+
+def _smallest(values: Array) -> float:
+    return float(jnp.finfo(values.dtype).tiny)
 
 
 def middle_of(domain: AbstractDomain) -> Point:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...checks import check_range, number, require, whole_number
+from ...checks import check_range, concrete, number, require, whole_number
 from ...kernels.interpolate import interpolate
 from ...problem import Problem
 from ...problem.domains import AbstractDomain
@@ -21,6 +21,8 @@ from .fourier_grid import FourierGrid
 from .on_torus import AbstractOnTorus
 from .readouts import AbstractReadout, Perceptron
 from .stepper_equation import Moments, read_equation
+
+_SAME_ASPECT = 1e-3
 
 
 class Block(eqx.Module):
@@ -66,8 +68,8 @@ class ResidualStepper(AbstractOnTorus):
 
     `network(u)` maps node values at 0, as a list `[m]`, to those at `time`. Training moves every weight. Filters have
     no units, so that the same weights serve another grid of the same aspect: `on_grid`. Stable only where the weights
-    make it so; as a method, steps are those of the network, shortened to meet the times asked for.
-    Source: arXiv 2605.28983; He et al. 2016, arXiv 1512.03385.
+    make it so. As a method its steps are the layers; a time asked for within a layer cuts it in two, which is another
+    forward pass. Source: arXiv 2605.28983; He et al. 2016, arXiv 1512.03385.
     """
 
     block: Block
@@ -103,7 +105,7 @@ class ResidualStepper(AbstractOnTorus):
         for n in self.cells:
             whole_number("cells", n, least=shape[1], remedy="At least the width of a filter.")
         self.block = block
-        self.spacing = jnp.min(FourierGrid(domain, self.cells).spacing)
+        self.spacing = FourierGrid(domain, self.cells).spacing
 
     @staticmethod
     def random(
@@ -138,7 +140,9 @@ class ResidualStepper(AbstractOnTorus):
             self.shared or layers == self.layers,
             f"`layers` must be {self.layers} for a network with weights of its own in every layer; got {layers}.",
         )
-        return ResidualStepper(self.block, domain, cells, layers=layers, time=self.time)
+        moved = ResidualStepper(self.block, domain, cells, layers=layers, time=self.time)
+        self._check_aspect("cells", moved.spacing)
+        return moved
 
     @property
     def shared(self) -> bool:
@@ -169,7 +173,7 @@ class ResidualStepper(AbstractOnTorus):
         nowhere = jnp.full((len(self.cells), *(1,) * len(self.cells)), jnp.nan, u.dtype)
 
         def advance(u: Values, index: Array) -> tuple[Values, None]:
-            rate = self.layer(index)(index * self.dt, nowhere, u, jnp.asarray(self.spacing))
+            rate = self.layer(index)(index * self.dt, nowhere, u, jnp.min(self.spacing))
             return u + self.dt * rate, None
 
         return jax.lax.scan(advance, u.reshape(self.cells), jnp.arange(self.layers))[0].reshape(-1)
@@ -185,6 +189,7 @@ class ResidualStepper(AbstractOnTorus):
         require(
             not isinstance(problem.initial, Atoms), "`initial` must be a function; got Atoms. Use particle.HopfCole."
         )
+        self._check_aspect("domain", self.grid(problem).spacing)
         check_periodic_data(problem, "A residual network")
 
     def init(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> Values:
@@ -230,6 +235,14 @@ class ResidualStepper(AbstractOnTorus):
         assert not isinstance(problem.initial, Atoms)
         hamiltonian, viscosity = read_equation(moments, h, self.dt, self.layers, problem.initial, grid.points)
         return eqx.tree_at(lambda p: (p.hamiltonian, p.viscosity), problem, (hamiltonian, viscosity))
+
+    def _check_aspect(self, argument: str, spacing: Array) -> None:
+        own, other = concrete(self.spacing), concrete(spacing)
+        require(
+            own is None or other is None or np.allclose(own / own[0], other / other[0], rtol=_SAME_ASPECT),
+            f"`{argument}` must keep the aspect of the network's grid, whose spacing is {own}; got {other}. The "
+            "same weights would measure other slopes.",
+        )
 
     def _index(self, t: Scalar) -> Array:
         # a step that ends a rounding before a layer does must not be taken for one within it

@@ -224,7 +224,7 @@ class SSM(AbstractOnTorus):
         """`u_t + (ε̂/θ)|∇u|² + b̂·∇u − θ·gate = ε̂ Δu` with ε̂, b̂ from the spectrum A ≈ −ε̂|κ|² − i b̂·κ of this torus.
 
         Both by least squares over the modes, each with the weight that is left of it after `time` in the w of `state`
-        (default the data): what fades at once says nothing of how fast.
+        (default the data; of a constant, all alike): what fades at once says nothing of how fast.
         """
         grid, found = self.grid(problem), self.spectrum(problem, state)
         hamiltonian: AbstractHamiltonian = Quadratic(found.viscosity / self.temperature)
@@ -238,5 +238,7 @@ class SSM(AbstractOnTorus):
     def spectrum(self, problem: Problem, state: HopfColeState | None = None) -> Spectrum:
         """ε̂ and b̂ of A ≈ −ε̂|κ|² − i b̂·κ, in the weights of `equation`."""
         modes = (self.init(problem) if state is None else state).modes
-        passed = modes * jnp.exp(self.poles * jnp.asarray(self.time))
-        return read_spectrum(self.poles, self.grid(problem), jnp.abs(passed) ** 2)
+        left = jnp.abs(jnp.exp(self.poles * jnp.asarray(self.time))) ** 2
+        held = jnp.abs(modes.at[(0,) * len(self.cells)].set(0.0)) ** 2
+        weight = left * jnp.where(jnp.any(left * held > 0), held, 1.0)
+        return read_spectrum(self.poles, self.grid(problem), weight)

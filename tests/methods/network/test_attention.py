@@ -1,5 +1,7 @@
 """Attention over tokens of the data: the Hopf-Cole formula with exact weights, an operator that is learnt without."""
 
+import warnings
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -66,6 +68,32 @@ def test_no_digits_are_lost_far_from_zero() -> None:
         network = hj.theory.as_network(problem, family="attention", cells=256)
         solved.append(hj.solve(problem, network, [2e-3], points=start + np.linspace(0, 6, 9)[:, None]).u)
     np.testing.assert_allclose(*solved, rtol=0, atol=1e-11)  # 1000 ulp(1000)
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "cells", "time", "flagged"),
+    [(0.3, 32, 1.0, None), (0.01, 64, 1.0, None), (0.01, 16, 1.0, "effective_tokens"), (0.3, 32, 60.0, "outside")],
+)
+def test_tokens_that_do_not_suffice_are_flagged(epsilon: float, cells: int, time: float, flagged: str | None) -> None:
+    """Too coarse for the kernel, or too few images for the time; the error is beyond 1e-3 θ exactly where flagged."""
+    problem = eqx.tree_at(lambda p: p.horizon, line(epsilon), np.array(time))
+    network = hj.theory.as_network(problem, family="attention", cells=cells, time=1.0)
+    x = np.linspace(0, 6, 25)[:, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", hj.HJWarning)
+        solution = hj.solve(problem, network, [time], points=x)
+    exact = hj.solve(problem, hj.methods.particle.HopfCole(nodes=2000), [time], points=x)
+    assert (np.max(np.abs(solution.u - exact.u)) > 1e-3 * epsilon / 0.7) == (flagged is not None)
+    assert solution.result == (hj.RESULTS.successful if flagged is None else hj.RESULTS.under_resolved)
+    assert (np.min(solution.stats["effective_tokens"]) < 2.2) == (flagged == "effective_tokens")
+    assert (np.max(solution.stats["outside"]) > 1e-3) == (flagged == "outside")
+
+
+def test_images_without_end_are_refused() -> None:
+    initial = hj.initials.Custom(lambda x: jnp.cos(x[0]) + jnp.cos(x[1]))
+    plane = hj.Problem(H.Quadratic(), 1.0, initial, hj.Torus([0.0, 0.0], [1.0, 1.0]), 100.0)
+    with pytest.raises(ValueError, match=r"at most 4194304 tokens; got 16386304, \(126, 126\) whole periods .*='ssm'"):
+        hj.theory.as_network(plane, family="attention", cells=16)
 
 
 def test_what_rises_with_the_data_is_no_solution() -> None:

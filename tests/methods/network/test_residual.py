@@ -223,6 +223,10 @@ def test_the_same_block_on_a_finer_grid_is_nearer_to_the_solution() -> None:
             ),
             "leading axis of 1",
         ),
+        (
+            lambda p: Stepper.random(PLANE, (8, 8), layers=1, key=jax.random.key(0)).on_grid(PLANE, (8, 9), layers=1),
+            "`cells` must keep the aspect of the network's grid",
+        ),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_with_a_remedy(call, message: str) -> None:

@@ -46,6 +46,12 @@ def test_the_forward_pass_is_the_solution_at_the_nodes() -> None:
     np.testing.assert_allclose(network(u), hj.solve(problem, network, [1.0]).u[0], rtol=0, atol=1e-14)
 
 
+def test_data_without_waves_leave_the_equation_to_all_waves_alike() -> None:
+    network = hj.theory.as_network(line(0.3), family="ssm", cells=16)
+    read = hj.theory.as_problem(network, initial=hj.initials.Custom(lambda x: 1.0 + 0 * x[0]), domain=LINE)
+    np.testing.assert_allclose(read.viscosity.epsilon, 0.3, rtol=1e-13)
+
+
 @pytest.mark.slow
 def test_a_constant_drift_in_the_plane_moves_and_is_read_back() -> None:
     """Without a Hamiltonian's bend: c so small that u is transported and diffuses, ûₖ e^{−(ε|κ|² + i b·κ)t}."""
