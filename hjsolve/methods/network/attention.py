@@ -242,7 +242,7 @@ class Attention(AbstractRepresentation):
 
         Where the tokens are a function's values, `stats["effective_tokens"]` is (Σw)²/Σw² of the shares w_j = ∂u/∂g_j,
         and `stats["outside"]` an estimate of the share beyond the images: fewer than 2.2^d, or more than 1e-3, is
-        `RESULTS.under_resolved`.
+        `RESULTS.under_resolved`. A kink of the data between places costs O(h²), of which no flag tells.
         """
         assert points is not None, "an attention network has no nodes; solve() refuses points=None"
         c = parameters(problem)[0]
