@@ -54,9 +54,12 @@ class History:
 
 @dataclasses.dataclass
 class _Run:
-    """All that training is after some steps: weights, moments, the best weights, their loss and step, the last mean."""
+    """All that training is after some steps.
 
-    state: tuple[Any, Any, Any, Array, Array, Array]
+    Weights, moments, the best weights, their loss and step, the last window's mean, the sum of the one begun.
+    """
+
+    state: tuple[Any, Any, Any, Array, Array, Array, Array]
     losses: np.ndarray[Any, np.dtype[Any]] = dataclasses.field(default_factory=lambda: np.zeros(0))
     seconds: float = 0.0
 
@@ -86,7 +89,8 @@ def fit(
 
     `checkpoint` names an .npz file that training is saved to (every 10 s, at the end, and when it is interrupted) and
     goes on from if it exists: bit for bit what it would have been without a break, with the same source, recipe and
-    key. Raises `ValueError` where the file is of another architecture, key, source, loss, batch or precision.
+    key, also where `steps` is raised. Raises `ValueError` where the file is of another architecture, key, source, loss,
+    batch, kind of optimiser (its rates are not compared) or precision, or of other fixed numbers of the network.
     """
     dtype = jnp.result_type(float)
     check_key(key)
@@ -103,10 +107,14 @@ def fit(
 
     arrays, static = eqx.partition(method, _trained_leaves(method))
     unknown = jnp.asarray(jnp.inf, dtype)
-    run = _Run((arrays, optimiser.init(arrays), arrays, unknown, jnp.asarray(0), -unknown))
+    run = _Run((arrays, optimiser.init(arrays), arrays, unknown, jnp.asarray(0), -unknown, jnp.zeros((), dtype)))
     identity = {} if file is None else _identity(source, method, recipe, key)
     if file is not None and file.exists():
         _resume(file, run, method, identity, recipe.steps)
+
+    def chunk(run: _Run, stop: int, *, closing: bool) -> Any:
+        numbers = jnp.asarray(run.done), jnp.asarray(stop), jnp.asarray(closing)
+        return _chunk(loss, optimiser, run.state, static, data, batch_key, *numbers)
 
     began, earlier, saved, windows = time.perf_counter(), run.seconds, time.perf_counter(), 1
     result, note = RESULTS.successful, ""
@@ -116,10 +124,8 @@ def fit(
                 note = f"stopped after {run.done} of {recipe.steps} steps: the budget of {recipe.seconds} s is spent"
                 break
             called = time.perf_counter()
-            stop = min(run.done + windows * _WINDOW, recipe.steps)
-            state, recent = _chunk(
-                loss, optimiser, run.state, static, data, batch_key, jnp.asarray(run.done), jnp.asarray(stop)
-            )
+            stop = min((run.done // _WINDOW + windows) * _WINDOW, recipe.steps)
+            state, recent = chunk(run, stop, closing=False)
             recent = np.asarray(recent)[: stop - run.done]
             bad = np.flatnonzero(~np.isfinite(recent))
             _advance(run, state, recent[: bad[0] + 1] if len(bad) else recent, earlier + time.perf_counter() - began)
@@ -138,9 +144,8 @@ def fit(
         if file is not None and run.done > 0 and result == RESULTS.successful:
             _save(file, run, identity)
     if result == RESULTS.successful:  # the loss of the last weights is that of a step that is not taken
-        ended = jnp.asarray(run.done)
-        run.state, _ = _chunk(loss, optimiser, run.state, static, data, batch_key, ended, ended + 1)
-    _, _, best, best_loss, best_step, _ = run.state
+        run.state, _ = chunk(run, run.done + 1, closing=True)
+    _, _, best, best_loss, best_step, *_ = run.state
     history = History(run.losses, int(best_step), float(best_loss), run.seconds, result, note)
     return eqx.combine(best, static), history
 
@@ -161,17 +166,21 @@ def _resume(
     content = read(file)
     check_architecture(file, content, method)
     require(
-        {"key", "source", "losses", "seconds"} <= content.keys(),
+        {"key", "source", "held", "losses", "seconds"} <= content.keys(),
         f"`checkpoint` {file.name} holds weights alone and no training to go on with. Choose another file.",
     )
-    for name, meaning in (("key", "`key`"), ("source", "data, problem, loss or `batch`")):
+    for name, meaning in (
+        ("key", "`key`"),
+        ("source", "data, problem, loss or `batch`"),
+        ("held", "numbers that training leaves alone (`held()` of the network)"),
+    ):
         require(
             np.array_equal(content[name], identity[name]),
-            f"`checkpoint` {file.name} was made with another {meaning}: its run cannot be continued with this one.",
+            f"`checkpoint` {file.name} was made with other {meaning}: its run cannot be continued with this one.",
         )
     own = packed(run.state, "state")
     known = {place: (a.shape, a.dtype) for place, a in own.items()}
-    found = {place: (content[place].shape, content[place].dtype) for place in own if place in content}
+    found = {place: (a.shape, a.dtype) for place, a in content.items() if place.startswith("state")}
     require(
         known == found,
         f"`checkpoint` {file.name} was made with another optimiser or precision than this run's. Use the same, or "
@@ -189,13 +198,21 @@ def _identity(
 ) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
     """What a run is continued with: the network's architecture, the key, and all that a step's loss is made of."""
     told = (source, recipe.loss, recipe.reference)
-    digest = hashlib.sha256(f"{describe(told)} {recipe.batch} {recipe.samples}".encode())
-    for leaf in jax.tree.leaves(told):
+    return {
+        "architecture": np.array(describe(method)),
+        "key": _key_data(key),
+        "source": _digest(f"{describe(told)} {recipe.batch} {recipe.samples}", told),
+        "held": _digest("", method.held() if isinstance(method, HoldsFixed) else ()),
+    }
+
+
+def _digest(text: str, tree: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """Of a text and all arrays of a tree."""
+    digest = hashlib.sha256(text.encode())
+    for leaf in jax.tree.leaves(tree):
         if eqx.is_array_like(leaf):
             digest.update(np.ascontiguousarray(leaf).tobytes())
-    return {
-        "architecture": np.array(describe(method)), "key": _key_data(key), "source": np.array(digest.hexdigest())
-    }  # fmt: skip
+    return np.array(digest.hexdigest())
 
 
 def _key_data(key: PRNGKeyArray) -> np.ndarray[Any, np.dtype[Any]]:
@@ -219,11 +236,12 @@ def _adam(steps: int | None) -> optax.GradientTransformation:
 @eqx.filter_jit
 def _chunk(
     loss: Loss, optimiser: optax.GradientTransformation, state: Any, static: Any, data: Any, key: PRNGKeyArray,
-    start: Array | int, stop: Array | int,
+    start: Array, stop: Array, closing: Array,
 ) -> Any:  # fmt: skip
     """Steps start, ..., stop − 1 and their losses; compiled once for a loss, an optimiser and an architecture.
 
-    A step's batch depends on the key and its number alone, so that it does not matter how steps are called.
+    A step's batch depends on the key and its number alone, and windows begin at multiples of their length, so that it
+    does not matter how steps are called. Weights within a window may be the best in the `closing` call alone.
     """
 
     def of_arrays(arrays: Any, key: PRNGKeyArray) -> Scalar:
@@ -236,17 +254,19 @@ def _chunk(
         return optax.apply_updates(arrays, updates), moments, losses.at[number - start].set(value), total + value
 
     def window(carry: Any) -> Any:
-        first, (arrays, moments, best, best_loss, best_step, recent), losses, _ = carry
-        last = jnp.minimum(first + _WINDOW, stop)
-        after, moments, losses, total = jax.lax.fori_loop(
-            first, last, step, (arrays, moments, losses, jnp.zeros_like(recent))
+        first, (arrays, moments, best, best_loss, best_step, recent, begun), losses, _ = carry
+        within = first % _WINDOW
+        own = jnp.where(within == 0, recent, begun / jnp.maximum(within, 1))
+        last = jnp.minimum(first - within + _WINDOW, stop)
+        after, moments, losses, begun = jax.lax.fori_loop(
+            first, last, step, (arrays, moments, losses, jnp.where(within == 0, 0.0, begun))
         )
-        own = jnp.maximum(recent, losses[first - start])  # NaN if either is
-        better = own < best_loss
+        own = jnp.maximum(own, losses[first - start])  # NaN if either is
+        better = (own < best_loss) & ((within == 0) | closing)
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), arrays, best)
-        mean = total / (last - first)
-        state = (after, moments, best, jnp.where(better, own, best_loss), jnp.where(better, first, best_step), mean)
-        return last, state, losses, jnp.isfinite(mean)
+        best_loss, best_step = jnp.where(better, own, best_loss), jnp.where(better, first, best_step)
+        recent = jnp.where(last % _WINDOW == 0, begun / _WINDOW, recent)
+        return last, (after, moments, best, best_loss, best_step, recent, begun), losses, jnp.isfinite(begun)
 
     losses = jnp.zeros(_WINDOW * _MOST, state[3].dtype)
     carry = (jnp.asarray(start), state, losses, jnp.asarray(True))

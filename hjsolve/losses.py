@@ -28,7 +28,8 @@ class SquaredError(AbstractLoss):
         """One real number per output."""
         require(
             predictions.shape == targets.shape,
-            f"`targets` must have the predictions' shape {predictions.shape}; got {targets.shape}.",
+            f"`targets` must have the predictions' shape {predictions.shape}; got {targets.shape}. For whole-number "
+            "labels give Recipe(loss=hj.losses.CrossEntropy()).",
         )
 
     def __call__(self, predictions: Float[Array, "b ..."], targets: Array) -> Scalar:

@@ -18,12 +18,13 @@ class RESULTS(eqx.Enumeration):
         "layer of the solution: raise `cells`, or use FiniteDifference. With an integral, the integrand is as narrow "
         "as the root of 2εt: raise `nodes`, `cells` or `sources` of the method (HopfCole() has none: give it `nodes`, "
         "or take Propagator), take a Torus for periodic data, or shrink the domain or horizon. (Times just after 0 can "
-        "be dropped from `ts`.) Attention at times beyond its own needs more `images`."
+        "be dropped from `ts`.) With Attention: raise `cells`, or `images` for "
+        "times beyond the one it was built for; one that was trained attends to single tokens there, or to the last."
     )
     cancelled: Any = (
         "w = exp(−u/θ) spans so many orders of magnitude that rounding decides it where u is highest; `stats` says by "
-        "how much u may be off. Raise ε (or the temperature θ), compute in float64, or use Propagator, which sums in "
-        "the log domain."
+        "how much u may be off. In float64 (max u − min u)/θ may reach about 29, in float32 about 9, θ = ε/c: use "
+        "Propagator, which sums in the log domain, at smaller ε."
     )
     under_sampled: Any = (
         "The effective sample size fell below 50: a few samples decide u, which is then likely too high whatever its "

@@ -112,6 +112,8 @@ class _Residual(eqx.Module):
 def task(source: Problem | Data, method: Any, recipe: Recipe, key: PRNGKeyArray) -> tuple[Any, Loss, Any]:
     """The method to train, its loss, and what the loss reads."""
     if isinstance(source, Data):
+        if not callable(method):
+            raise TypeError(f"`method` must be a network that maps one input [d]; got {type(method).__name__}.")
         if isinstance(recipe.loss, AbstractLoss):
             recipe.loss.check(eqx.filter_eval_shape(jax.vmap(method), source.inputs), source.targets)
         return method, _OnExamples(_OnRows(), recipe.loss, recipe.batch), source

@@ -209,18 +209,35 @@ def test_an_interrupted_run_goes_on_bit_for_bit(data: hj.Data, trained, tmp_path
     assert unchanged.losses.shape == (300,)
 
 
+def test_more_steps_go_on_as_if_there_had_been_no_end(data: hj.Data, tmp_path) -> None:
+    """From 70 steps, within a window of 50, to 230: the losses, and which weights were the best."""
+    recipe = lambda steps: hj.Recipe(steps=steps, batch=16, optimiser=optax.adam(0.05))
+    for seed in range(3):
+        key, file = jax.random.key(seed), tmp_path / f"{seed}.npz"
+        whole, history = hj.fit(data, start(), recipe(230), key=key)
+        hj.fit(data, start(), recipe(70), key=key, checkpoint=file)
+        parts, continued = hj.fit(data, start(), recipe(230), key=key, checkpoint=file)
+        np.testing.assert_array_equal(continued.losses, history.losses)
+        assert (continued.best_step, continued.best_loss) == (history.best_step, history.best_loss)
+        assert same(parts, whole)
+
+
 def test_a_checkpoint_of_something_else_is_refused(data: hj.Data, tmp_path) -> None:
     file, short = tmp_path / "run.npz", hj.Recipe(steps=20)
     hj.fit(data, start(), short, key=jax.random.key(2), checkpoint=file)
     with pytest.raises(ValueError, match=r"holds LSE\(weights=\[6,2\].* but the network is LSE\(weights=\[7,2\]"):
         hj.fit(data, start(7), short, key=jax.random.key(2), checkpoint=file)
-    with pytest.raises(ValueError, match="another `key`"):
+    with pytest.raises(ValueError, match="other `key`"):
         hj.fit(data, start(), short, key=jax.random.key(3), checkpoint=file)
     momentum = hj.Recipe(steps=20, optimiser=optax.sgd(1e-3, momentum=0.9))
-    with pytest.raises(ValueError, match="another optimiser"):
-        hj.fit(data, start(), momentum, key=jax.random.key(2), checkpoint=file)
+    for other in (momentum, hj.Recipe(steps=20, optimiser=optax.sgd(1e-3))):
+        with pytest.raises(ValueError, match="another optimiser"):
+            hj.fit(data, start(), other, key=jax.random.key(2), checkpoint=file)
+    warmer = eqx.tree_at(lambda n: n.log_temperature, start(), np.asarray(start().log_temperature) + 1.0)
+    with pytest.raises(ValueError, match="other numbers that training leaves alone"):
+        hj.fit(data, warmer, short, key=jax.random.key(2), checkpoint=file)
     for others in (hj.Data(INPUTS, -data.targets), hj.Data(INPUTS[::-1], data.targets)):
-        with pytest.raises(ValueError, match="another data, problem, loss or `batch`"):
+        with pytest.raises(ValueError, match="other data, problem, loss or `batch`"):
             hj.fit(others, start(), short, key=jax.random.key(2), checkpoint=file)
     with pytest.raises(ValueError, match=r"`steps` must be at least the 20 "):
         hj.fit(data, start(), hj.Recipe(steps=10), key=jax.random.key(2), checkpoint=file)
@@ -255,6 +272,10 @@ def test_a_checkpoint_of_something_else_is_refused(data: hj.Data, tmp_path) -> N
         ),
         (lambda: hj.Data([[np.nan]], [0.0]), r"`inputs` must not contain NaN"),
         (lambda: hj.Data([[0.0]], [np.nan]), r"`targets` must not contain NaN"),
+        (
+            lambda: run(hj.Data(INPUTS, INPUTS[:, 0]), hj.methods.grid.FiniteDifference(9)),
+            r"`method` must be a network",
+        ),
         (lambda: run("data"), r"fit\(\) takes a Problem or Data; got str"),
         (lambda: run(easy()), r"`reference` is needed to fit a Problem.*Set it in Recipe"),
         (lambda: run(easy(), hj.methods.grid.FiniteDifference(9)), r"fit\(\) trains representations.*FiniteDifference"),

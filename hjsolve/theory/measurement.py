@@ -70,7 +70,8 @@ def measure_equation(
     `samples` are problems on one torus that differ in the numbers of their data (and are alike otherwise), smooth
     enough for their derivatives to be taken by Fourier transform; u₀ is the method's solution at `time`, which a method
     that steps reaches by its longest stable steps, u₁ one step later: of length `dt`, by default the longest stable
-    step of all samples. A representation has no steps and no nodes, and needs `dt` and `cells`. Ĥ is linear between
+    step of all samples. A representation (such as `Attention`) has no steps and no nodes, and needs `dt` and `cells`;
+    any map of node values is a method by `network.BlackBox(map, cells, dt=...)`. Ĥ is linear between
     `knots` an axis (default 41 in 1-D, 13 in 2-D) over the slopes that occur; ε̂ has `viscosity_terms` terms in |∇u|².
     The difference quotient at the midpoint is that of an equation to O(Δt²), so that of a first-order Lax-Friedrichs
     scheme this is `ε + αΔx/2 − (Δt/2)H'(u_x)²`.
@@ -105,7 +106,8 @@ def measure_equation(
     if found.residual > _UNEXPLAINED:
         warnings.warn(
             f"measure_equation: the equation found leaves {found.residual:.0%} of u_t unexplained: H and ε say little. "
-            f"Give a smaller `dt` than {float(step):.3g}, a later `time`, or smoother samples.",
+            f"Give a smaller `dt` than {float(step):.3g}, a later `time`, or smoother samples; a network may need more "
+            "training.",
             HJWarning,
             stacklevel=2,
         )
@@ -163,7 +165,10 @@ def _checked(
         given = counts("cells", cells)
         shape = (given,) * d if isinstance(given, int) else given
     else:
-        raise TypeError(f"`method` must be an evolution or a representation; got {type(method).__name__}.")
+        raise TypeError(
+            f"`method` must be a method of hj.methods; got {type(method).__name__}. Of a map of node values make one: "
+            "hj.methods.network.BlackBox(map, cells, dt=...)."
+        )
     if dt is not None:
         check_range("dt", number("dt", dt), above=0.0, remedy="The length of the step.")
     method.check(problem)

@@ -184,5 +184,5 @@ def test_bad_input_is_refused_with_a_remedy(call, message: str) -> None:
 
 
 def test_what_is_no_method() -> None:
-    with pytest.raises(TypeError, match="evolution or a representation"):
+    with pytest.raises(TypeError, match="a method of hj\\.methods"):
         hj.theory.measure_equation(jax.numpy.sin, fields(H.Quadratic(), 0.1, count=2))

@@ -2,6 +2,7 @@
 
 from . import cells, readouts
 from .attention import Attention
+from .black_box import BlackBox
 from .classifier import LSEClassifier
 from .deep_lse import DeepLSE, SoftplusLayer
 from .flow import ResidualFlow
@@ -15,6 +16,7 @@ __all__ = [
     "LSE",
     "SSM",
     "Attention",
+    "BlackBox",
     "Block",
     "DeepLSE",
     "LSEClassifier",

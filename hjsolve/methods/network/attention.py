@@ -1,7 +1,7 @@
 """Cross-attention from points to tokens of the initial data: with the right weights it is the Hopf-Cole formula."""
 
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -18,15 +18,18 @@ from ...problem.viscosities import Constant
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Float, Point, Points, PRNGKeyArray, Scalar
 from ..base import AbstractRepresentation, Evaluation
+from .token_shares import by_axis, effective, lattice_of, outside
 
 _BATCH = 256
 """Queries at a time, at most."""
 _TABLE = 2**25
 """Scores of all heads at a time, where there are several queries: 256 MB in float64."""
 _FEWEST_TOKENS = 2.2
-"""Effective ones to the power 1/d: a normal density on nodes 1.6 deviations apart, whose sum is right to 1e-3."""
+"""Effective ones an axis: of a normal density on nodes 1.6 deviations apart, whose sum is right to 1e-3."""
 _MOST_OUTSIDE = 1e-3
-"""The share of the sum over tokens that may lie beyond the images."""
+"""The share of the sum over tokens that may lie beyond them."""
+_HEARD = 1e-2
+"""Heads with less of what the data do to f have no say in how well they are resolved."""
 
 
 class Tokens(NamedTuple):
@@ -66,6 +69,7 @@ class Attention(AbstractRepresentation):
     length: Array
     centre: Array
     images: tuple[int, ...] = eqx.field(static=True)
+    lattice: tuple[int, ...] | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -83,6 +87,7 @@ class Attention(AbstractRepresentation):
     ):
         self.places = as_array("places", places)
         check_ndim("places", self.places, 2, "[m, d]", "One row per token.")
+        self.lattice = lattice_of(self.places)
         d = self.places.shape[1]
         self.query, self.key = as_array("query", query), as_array("key", key)
         for name, array, width in (("query", self.query, d + 1), ("key", self.key, d + 3)):
@@ -98,6 +103,7 @@ class Attention(AbstractRepresentation):
         heads = self.query.shape[0]
         s = as_array("scale", scale)
         check_range("scale", s, above=0.0, remedy="It is 1/ε; at ε = 0 attention picks the lowest token alone.")
+        require(s.shape in ((), (1,), (heads,)), f"`scale` must be a number, or {heads}, one a head; got {s.shape}.")
         s = (jnp if isinstance(s, jax.Array) else np).broadcast_to(s, (heads,))
         self.log_scale = (jnp if isinstance(s, jax.Array) else np).log(s)
         shares = as_array("mix", np.full(heads, 1 / heads) if mix is None else mix)
@@ -197,14 +203,24 @@ class Attention(AbstractRepresentation):
 
     def read(self, tokens: Tokens, x: Point, stretch: Scalar | float = 1.0) -> tuple[Scalar, Point]:
         """f and the attention output at one point; parts of ψ that hold y are multiplied by `stretch`."""
+        f, shares = self._attended(tokens, self._asked(x), stretch)
+        return f, self.mix @ shares @ tokens.y
+
+    def _asked(self, x: Point) -> Float[Array, "heads k"]:
+        """Q φ(x)."""
+        return jnp.asarray(self.query) @ jnp.append((x - self.centre) / self.length, jnp.ones((), x.dtype))
+
+    def _attended(
+        self, tokens: Tokens, asked: Float[Array, "heads k"], stretch: Scalar | float
+    ) -> tuple[Scalar, Float[Array, "heads N"]]:
+        """f, and the share π of every token in each head."""
         y = (tokens.y - self.centre) / self.length
         squares = jnp.sum(y**2, axis=1, keepdims=True)
         features = jnp.concatenate([stretch * y, stretch * squares, tokens.g[:, None], jnp.ones_like(squares)], axis=1)
-        asked = jnp.asarray(self.query) @ jnp.append((x - self.centre) / self.length, jnp.ones((), x.dtype))
         scores = jnp.einsum("hk,hkf,jf->hj", asked, jnp.asarray(self.key), features)
         scores = self.scale[:, None] * scores + tokens.log_weights
         f = jnp.sum(self.mix / self.scale * jax.nn.logsumexp(scores, axis=1))
-        return f, self.mix @ jax.nn.softmax(scores, axis=1) @ tokens.y
+        return f, jax.nn.softmax(scores, axis=1)
 
     def check(self, problem: Problem) -> None:
         """Refuse an H that is not c|p|², varying viscosity, another dimension, and a torus of another period."""
@@ -240,23 +256,25 @@ class Attention(AbstractRepresentation):
     ) -> Evaluation:
         """U, ∇u by the network's backward pass, and what attention puts out, `stats["output"]` `[m, d]`.
 
-        Where the tokens are a function's values, `stats["effective_tokens"]` is (Σw)²/Σw² of the shares w_j = ∂u/∂g_j,
-        and `stats["outside"]` an estimate of the share beyond the images: fewer than 2.2^d, or more than 1e-3, is
-        `RESULTS.under_resolved`. A kink of the data between places costs O(h²), of which no flag tells.
+        Where the tokens are a function's values, `stats["effective_tokens"]` is the least 1/Σπ² of a head on an axis,
+        and `stats["outside"]` estimates the share beyond the last tokens: less than 2.2, or more than 1e-3, is
+        `RESULTS.under_resolved`. (Of places that are no grid the d-th root of 1/Σπ², and nothing of what is outside.) A
+        kink of the data between places costs O(h²), of which no flag tells.
         """
         assert points is not None, "an attention network has no nodes; solve() refuses points=None"
         c = parameters(problem)[0]
         x = problem.domain.wrap(points)
         stretch = jnp.asarray(self.time) / t
 
-        def f(x: Point, g: Float[Array, "N"]) -> tuple[Scalar, Point]:
-            return self.read(state._replace(g=g), x, stretch)
+        def f(x: Point) -> tuple[Scalar, tuple[Point, Scalar, Scalar]]:
+            asked = self._asked(x)
+            value, shares = self._attended(state, asked, stretch)
+            return value, (self.mix @ shares @ state.y, *self._resolution(asked, shares))
 
-        def at(x: Point) -> tuple[Scalar, Point, Point, Scalar, Scalar]:
-            (value, output), (slope, shares) = jax.value_and_grad(f, argnums=(0, 1), has_aux=True)(x, state.g)
-            return value, slope, output, jnp.sum(shares) ** 2 / jnp.sum(shares**2), self._outside(shares)
+        def at(x: Point) -> tuple[Any, Point]:
+            return jax.value_and_grad(f, has_aux=True)(x)
 
-        value, slope, output, effective, outside = jax.lax.map(at, x, batch_size=self._batch(state))
+        (value, (output, counted, beyond)), slope = jax.lax.map(at, x, batch_size=self._batch(state))
         from_centre = x - self.centre
         u = (jnp.sum(from_centre**2, axis=1) / (4 * t) - value) / c
         gradient = (from_centre / (2 * t) - slope) / c
@@ -264,22 +282,20 @@ class Attention(AbstractRepresentation):
         if isinstance(problem.initial, Atoms):
             return Evaluation(u, gradient, RESULTS.successful, stats)
         u = u - self.dimension / (2 * c) * self.temperature * jnp.log(stretch)
-        stats |= {"effective_tokens": effective, "outside": outside}
-        resolved = jnp.all((effective >= _FEWEST_TOKENS**self.dimension) & (outside <= _MOST_OUTSIDE))
+        stats |= {"effective_tokens": counted, "outside": beyond}
+        resolved = jnp.all((counted >= _FEWEST_TOKENS) & (beyond <= _MOST_OUTSIDE))
         return Evaluation(u, gradient, RESULTS.where(resolved, RESULTS.successful, RESULTS.under_resolved), stats)
 
-    def _outside(self, shares: Float[Array, "N"]) -> Scalar:
-        """The part of the next image after the last on every side, whose logarithm continues as a parabola."""
-        counted = tuple(2 * n + 1 for n in self.images)
-        images = jnp.abs(shares.reshape(*counted, -1).sum(axis=-1))
-        logs = [
-            jnp.log(jnp.maximum(images.sum([other for other in range(len(counted)) if other != k]), _smallest(images)))
-            for k, n in enumerate(self.images)
-            if n
-        ]
-        ends = [end for m in logs for end in (m[-3:], m[2::-1])]
-        beyond = sum((jnp.exp(3 * last - 3 * before + first) for first, before, last in ends), jnp.zeros(()))
-        return beyond / jnp.maximum(jnp.abs(jnp.sum(shares)), _smallest(images))
+    def _resolution(self, asked: Float[Array, "heads k"], shares: Float[Array, "heads N"]) -> tuple[Scalar, Scalar]:
+        """The fewest effective tokens of a head on an axis, and the share beyond the last ones."""
+        moved = self.mix * jnp.abs(jnp.einsum("hk,hk->h", asked, jnp.asarray(self.key)[:, :, -2]))
+        heard = moved >= _HEARD * jnp.sum(moved)
+        if self.lattice is None:
+            return jnp.min(jnp.where(heard, effective(shares) ** (1 / self.dimension), jnp.inf)), jnp.zeros(())
+        axes = by_axis(shares, self.images, self.lattice)
+        counted = jnp.min(jnp.stack([effective(axis) for axis in axes]), axis=0)
+        beyond = jnp.sum(jnp.stack([outside(axis) for axis in axes]), axis=0)
+        return jnp.min(jnp.where(heard, counted, jnp.inf)), jnp.max(jnp.where(heard, beyond, 0.0))
 
     @property
     def temperature(self) -> Scalar:
@@ -315,10 +331,6 @@ class Attention(AbstractRepresentation):
 
     def _gain(self) -> Float[Array, "heads"]:
         return jnp.einsum("hk,hk->h", jnp.asarray(self.query)[:, :, -1], jnp.asarray(self.key)[:, :, -2])
-
-
-def _smallest(values: Array) -> float:
-    return float(jnp.finfo(values.dtype).tiny)
 
 
 def middle_of(domain: AbstractDomain) -> Point:

@@ -165,7 +165,7 @@ class ResidualFlow(AbstractRepresentation):
     def states(self, x: Point, *, duration: Scalar | None = None, key: PRNGKeyArray | None = None) -> Array:
         """The states `[layers · splits + 1, d]` from x on; at rest before the last `duration` (default all)."""
         check_shape("x", x, (self.dimension,), "one state: jax.vmap(network) takes rows")
-        x = jnp.asarray(x, jnp.result_type(x, 0.0))
+        x = jnp.asarray(x, jnp.result_type(x, 0.0, *jax.tree.leaves(self.cell)))
         total = jnp.asarray(self.time, x.dtype)
         begin = jnp.zeros_like(total) if duration is None else total - duration
         steps, dt = self.layers * self.splits, self.dt.astype(x.dtype)

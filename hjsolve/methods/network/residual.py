@@ -9,10 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...checks import check_range, concrete, number, require, whole_number
-from ...kernels.interpolate import interpolate
 from ...problem import Problem
 from ...problem.domains import AbstractDomain
-from ...problem.hopf_cole import check_periodic_data
 from ...problem.initials import Atoms
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Float, Points, PRNGKeyArray, Scalar, Values, Vectors
@@ -68,8 +66,8 @@ class ResidualStepper(AbstractOnTorus):
 
     `network(u)` maps node values at 0, as a list `[m]`, to those at `time`. Training moves every weight. Filters have
     no units, so that the same weights serve another grid of the same aspect: `on_grid`. Stable only where the weights
-    make it so. As a method its steps are the layers; a time asked for within a layer cuts it in two, which is another
-    forward pass. Source: arXiv 2605.28983; He et al. 2016, arXiv 1512.03385.
+    make it so. As a method its steps are the layers where the times asked for are ends of layers; else they are
+    shorter, which is another forward pass. Source: arXiv 2605.28983; He et al. 2016, arXiv 1512.03385.
     """
 
     block: Block
@@ -180,17 +178,8 @@ class ResidualStepper(AbstractOnTorus):
 
     def check(self, problem: Problem) -> None:
         """Refuse what is not a torus of this dimension, and data that are no periodic function."""
-        d = problem.dimension
-        require(d == len(self.cells), f"the network is of dimension {len(self.cells)} but the problem of {d}.")
-        require(
-            all(problem.domain.periodic),
-            "`domain` must be periodic in every axis for a ResidualStepper, whose filters wrap around. Use hj.Torus.",
-        )
-        require(
-            not isinstance(problem.initial, Atoms), "`initial` must be a function; got Atoms. Use particle.HopfCole."
-        )
+        self.check_torus(problem, "A ResidualStepper")
         self._check_aspect("domain", self.grid(problem).spacing)
-        check_periodic_data(problem, "A residual network")
 
     def init(self, problem: Problem, *, key: PRNGKeyArray | None = None) -> Values:
         """The data on the nodes `[n_1, ..., n_d]`."""
@@ -211,15 +200,7 @@ class ResidualStepper(AbstractOnTorus):
         self, problem: Problem, t: Scalar, state: Values, points: Points | None, *, key: PRNGKeyArray | None = None
     ) -> Evaluation:
         """U and central differences of second order, at the nodes or by quintic interpolation at `points`."""
-        grid, d = self.grid(problem), len(self.cells)
-        slopes = [(jnp.roll(state, -1, k) - jnp.roll(state, 1, k)) / (2 * grid.spacing[k]) for k in range(d)]
-        fields = jnp.stack([state, *slopes], axis=-1)
-        if points is None:
-            values = fields.reshape(-1, d + 1)
-        else:
-            lower = jnp.asarray(grid.domain.lower)
-            values = interpolate(fields, lower, grid.spacing, grid.domain.periodic, points)
-        return Evaluation(values[:, 0], values[:, 1:], RESULTS.successful, {})
+        return self.between(problem, state, points)
 
     def equation(self, problem: Problem, state: Values | None = None) -> Problem:
         """`u_t + H(∇u) = tr(A(∇u) D²u)` to second order in h and Δt, by Taylor expansion of the blocks.

@@ -151,11 +151,12 @@ class SequenceSSM(eqx.Module):
 
     def __call__(self, v: Float[Array, "L *c"]) -> Float[Array, "L *p"]:
         """Y `[L, p]` of v `[L, c]`; of one input and one output also `[L]` of `[L]`."""
-        c, p = self.drive.shape[2], self.readout.shape[1]
+        v, c, p = jnp.asarray(v), self.drive.shape[2], self.readout.shape[1]
         require(
             (v.ndim == 2 and v.shape[1] == c) or (v.ndim == 1 and c == p == 1),
             f"the input must have shape [L, {c}]{' or [L]' if c == p == 1 else ''}; got {v.shape}.",
         )
+        require(len(v) > 0, "the input must have at least one step; got none.")
         rows = v.reshape(len(v), c)
         y = jnp.real(self.states(rows) @ _complex(self.readout).T) + rows @ jnp.asarray(self.skip).T
         if self.log_temperature is not None:

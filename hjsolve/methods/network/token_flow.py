@@ -56,8 +56,9 @@ class AttentionCell(AbstractCell):
         moved = x + h * self.velocity(x, dt)
         if not self.normalise:
             return moved
-        length, new = (jnp.sqrt(jnp.sum(v * v, axis=0)) for v in (x, moved))
-        return moved * (length / jnp.where(new > 0, new, 1.0))
+        before, after = (jnp.sum(v * v, axis=0) for v in (x, moved))
+        moving = (before > 0) & (after > 0)  # a token at 0 stays there, as does its derivative
+        return moved * jnp.sqrt(jnp.where(moving, before, 1.0) / jnp.where(moving, after, 1.0)) * moving
 
 
 class TokenFlow(eqx.Module):
@@ -103,6 +104,10 @@ class TokenFlow(eqx.Module):
         require(self.value.shape == shape, f"`value` must have shape {shape}; got {self.value.shape}.")
         s = as_array("scale", scale)
         check_range("scale", s, above=0.0, remedy="It is the inverse temperature of the attention.")
+        require(
+            s.ndim <= 2 and all(n in (1, m) for n, m in zip(s.shape[::-1], (heads, count), strict=False)),
+            f"`scale` must be a number, or have shape [{heads}] or [{count}, {heads}], one per head; got {s.shape}.",
+        )
         module = jnp if isinstance(s, jax.Array) else np
         self.log_scale = module.broadcast_to(module.log(s), (count, heads))
         self.pull, self.time = number("pull", pull), number("time", time)
@@ -145,6 +150,7 @@ class TokenFlow(eqx.Module):
         check_ndim("tokens", x, 2, "[N, d]", "One row per token.")
         d = self.query.shape[-1]
         require(x.shape[1] == d, f"`tokens` must have {d} components; got {x.shape[1]}.")
+        x = x.astype(jnp.result_type(x, 0.0, self.query, self.key, self.value, self.log_scale))
         dt = jnp.asarray(self.time, x.dtype) / self.layers
 
         def advance(x: Points, index: Array) -> tuple[Points, Points]:

@@ -89,6 +89,61 @@ def test_tokens_that_do_not_suffice_are_flagged(epsilon: float, cells: int, time
     assert (np.max(solution.stats["outside"]) > 1e-3) == (flagged == "outside")
 
 
+def test_an_axis_does_not_pay_for_another() -> None:
+    initial = hj.initials.Custom(lambda x: 0.5 * jnp.sin(x[0]) + 0.5 * jnp.cos(x[1]))
+    plane = hj.Problem(H.Quadratic(), 0.02, initial, hj.Torus([0.0, 0.0], [2 * np.pi] * 2), 1.0)
+    x = np.random.default_rng(0).uniform(0, 6, size=(4, 2))
+    counted = []
+    for cells in ((96, 48), (96, 8), (8, 96)):
+        network = hj.theory.as_network(plane, family="attention", cells=cells)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", hj.HJWarning)
+            counted.append(float(np.min(hj.solve(plane, network, [1.0], points=x).stats["effective_tokens"])))
+    assert counted[0] > 3 > 2 > max(counted[1:])
+
+
+def test_what_leaves_a_box_is_missed() -> None:
+    """Tokens on [−3, 3] alone: of a bowl all that matters, of a wave not; its error is .8."""
+    box, epsilon, cells = hj.Box([-3.0], [3.0]), 0.1, 96
+    places = np.linspace(-3, 3, cells + 1)[:, None]
+    key = np.zeros((1, 2, 4))
+    constant = epsilon * (np.log(6 / cells) - np.log(4 * np.pi * epsilon) / 2)
+    key[0, 0, 0], key[0, 1, 1:] = 0.5, (-0.25, -1.0, constant)
+    network = Attention(np.eye(2)[None], key, 1 / epsilon, places)
+    x = np.linspace(-3, 3, 13)[:, None]
+    for g, missed in ((lambda x: x[0] ** 2 / 2, False), (lambda x: jnp.sin(x[0]), True)):
+        problem = hj.Problem(H.Quadratic(), epsilon, hj.initials.Custom(g), box, 1.0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", hj.HJWarning)
+            solution = hj.solve(problem, network, [1.0], points=x)
+        exact = hj.solve(problem, hj.methods.particle.HopfCole(), [1.0], points=x)
+        assert (np.max(np.abs(solution.u - exact.u)) > 0.5) == missed
+        assert (np.max(solution.stats["outside"]) == 1) == missed
+        assert (solution.result == hj.RESULTS.under_resolved) == missed
+
+
+def test_a_broad_head_does_not_pay_for_a_sharp_one() -> None:
+    problem = line(0.1, 1.0)
+    broad, sharp = (hj.theory.as_network(line(e, 1.0), family="attention", cells=32) for e in (0.1, 0.0005))
+    both = [np.concatenate([getattr(n, name) for n in (broad, sharp)]) for name in ("query", "key", "scale")]
+    period = problem.domain.extent
+    network = Attention(*both, broad.places, mix=[0.5, 0.5], period=period, images=2, centre=broad.centre)
+    with pytest.warns(hj.HJWarning, match="attends to single tokens"):
+        solution = hj.solve(problem, network, [1.0], points=np.linspace(0, 6, 9)[:, None])
+    assert np.min(solution.stats["effective_tokens"]) < 1.5
+
+
+def test_no_flag_where_shares_underflow() -> None:
+    """In float32, far tokens have no share at all."""
+    with jax.enable_x64(False):
+        problem = line(0.02, 1.0)
+        network = hj.theory.as_network(problem, family="attention", cells=128)
+        solution = hj.solve(problem, network, [1.0], points=np.linspace(0, 6, 25)[:, None])
+    assert solution.u.dtype == np.float32
+    assert solution.result == hj.RESULTS.successful
+    assert np.max(solution.stats["outside"]) < 1e-6
+
+
 def test_images_without_end_are_refused() -> None:
     initial = hj.initials.Custom(lambda x: jnp.cos(x[0]) + jnp.cos(x[1]))
     plane = hj.Problem(H.Quadratic(), 1.0, initial, hj.Torus([0.0, 0.0], [1.0, 1.0]), 100.0)

@@ -1,5 +1,6 @@
 """Particle transformers: their velocity by hand, the Hopf-Cole descent, and the transport equation they carry."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,6 +94,24 @@ def test_a_grid_solves_the_transport_equation_of_a_follower() -> None:
     assert np.abs(coarse - own).max() < 0.1
 
 
+def test_a_token_at_rest_has_a_derivative() -> None:
+    """Padding: the token stays at 0, and gradients of the weights agree with differences."""
+    network, padded = flow(2, normalise=True), np.vstack([np.zeros(2), Y])
+    np.testing.assert_array_equal(network(padded)[0], 0.0)
+    loss = lambda network: jnp.sum(network(padded)[1:] * Y)
+    slope = jax.grad(lambda s: loss(eqx.tree_at(lambda n: n.value, network, s * network.value)))(1.0)
+    sides = [loss(eqx.tree_at(lambda n: n.value, network, s * network.value)) for s in (1 + 1e-5, 1 - 1e-5)]
+    np.testing.assert_allclose(slope, (sides[0] - sides[1]) / 2e-5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.float32, int])
+def test_tokens_of_another_precision_are_promoted(kind) -> None:
+    tokens = np.arange(6).reshape(3, 2).astype(kind)
+    np.testing.assert_allclose(flow(2)(tokens), flow(2)(tokens.astype(float)), rtol=1e-14)
+    network = hj.methods.network.ResidualFlow.random(2, layers=2, key=jax.random.key(0))
+    np.testing.assert_allclose(network(jnp.asarray(tokens[1])), network(tokens[1].astype(float)), rtol=1e-14)
+
+
 def test_tokens_on_a_hemisphere_cluster() -> None:
     """Q = K = V = 1 on the sphere: one cluster at last. Source: Geshkovski et al. 2023, theorem for hemispheres."""
     eye = np.eye(3)[None, None]
@@ -112,6 +131,7 @@ def test_tokens_on_a_hemisphere_cluster() -> None:
         (lambda: Tokens(np.ones((1, 1, 2, 2)), np.ones((1, 1, 3, 2)), np.ones((1, 1, 2, 2)), 1, layers=1), "`key`"),
         (lambda: Tokens(*[np.ones((1, 1, 2, 2))] * 3, 0.0, layers=1), "`scale` must be > 0"),
         (lambda: Tokens(*[np.ones((2, 1, 2, 2))] * 3, 1.0, layers=3), "leading axis of 1 or 3"),
+        (lambda: Tokens(*[np.ones((1, 2, 2, 2))] * 3, [1.0, 2.0, 3.0], layers=3), r"`scale` must be a number, or have"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_with_a_remedy(call, message: str) -> None:
