@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a run failed, 2 bad input, 130 Ctrl-C. Nothing heavy is im
 from __future__ import annotations
 
 import os
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,11 +61,12 @@ def _root(
 
 @app.command()
 def run(target: Target, overrides: Overrides = None) -> None:
-    """Run an experiment: a run folder with its table, fields, metrics, log and figures."""
+    """Run an experiment: a run folder with its table, fields, log and figures. `hjsolve show NAME` lists the keys."""
     with _reported():
         from hjsolve.study import registry
         from hjsolve.study.run import run as run_config
 
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end, as by Ctrl-C
         run_config(registry.configure(target, overrides or []))
 
 
@@ -88,12 +90,12 @@ def list_() -> None:
 
 @app.command()
 def show(target: Target, overrides: Overrides = None) -> None:
-    """Print the resolved config of an experiment as YAML."""
+    """Print the resolved config of an experiment as YAML, keys explained: what `run` takes as KEY=VALUE."""
     with _reported():
         from hjsolve.study import registry
-        from hjsolve.study.config import to_yaml
+        from hjsolve.study.config import explained
 
-        typer.echo(to_yaml(registry.configure(target, overrides or [])), nl=False)
+        typer.echo(explained(registry.configure(target, overrides or [])), nl=False)
 
 
 @app.command()

@@ -25,7 +25,7 @@ def draw(table):
     left.set(
         xlabel="training step", ylabel="cross-entropy of the batch [nats]", title="Training (smoothed over 110 steps)"
     )
-    left.legend(loc="lower left", frameon=False)
+    left.legend(loc="center right", frameon=False)
 
     points, decision = table.fields["map_points"], table.fields["decision"]
     colours = ListedColormap(DIGIT_COLOURS)

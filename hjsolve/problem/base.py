@@ -63,6 +63,12 @@ class Problem(eqx.Module):
         for argument, obstacle in (("ceiling", ceiling), ("floor", floor)):
             check_obstacle(argument, obstacle, self.domain.dimension)
 
+    def __str__(self) -> str:
+        """The equation, with its numbers where they are known: `u_t + 0.5 |∇u|² = 0.1 Δu`."""
+        from .describe import describe
+
+        return describe(self)
+
     @property
     def dimension(self) -> int:
         """The space dimension d."""

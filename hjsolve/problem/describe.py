@@ -8,6 +8,7 @@ from .hamiltonians import (
     Linear,
     Power,
     Quadratic,
+    WithDrift,
     WithPotential,
     WithSource,
 )
@@ -31,6 +32,8 @@ def describe_hamiltonian(hamiltonian: AbstractHamiltonian) -> str:
             return f"{_factor(c)}|∇u|^{_number(exponent)}"
         case Linear():
             return "b·∇u"
+        case WithDrift(hamiltonian=inner):
+            return f"{describe_hamiltonian(inner)} + b(t, x)·∇u"
         case WithPotential(hamiltonian=inner):
             return f"{describe_hamiltonian(inner)} − V(x)"
         case WithSource(hamiltonian=inner, source=NormalisationSource(c=c)):
@@ -52,7 +55,7 @@ def describe_viscosity(viscosity: AbstractViscosity) -> str:
         case Numerical(base=base):
             return f"{describe_viscosity(base)} + Σ ½|∂H/∂p_i|Δx_i ∂_ii u"
         case _:
-            return f"{type(viscosity).__name__}"
+            return f"{type(viscosity).__name__}(t, x, ∇u, D²u)"
 
 
 def _factor(value: object) -> str:

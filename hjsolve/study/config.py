@@ -145,3 +145,12 @@ def _flatten(annotation: Any) -> list[Any]:
 def to_yaml(config: BaseModel) -> str:
     """Return the resolved config as YAML that loads back to the same config."""
     return strict_yaml.dump(config.model_dump(mode="json"))
+
+
+def explained(config: BaseModel) -> str:
+    """`to_yaml` with what a key means behind it, where it says so."""
+    lines = []
+    for line in to_yaml(config).splitlines():
+        field = type(config).model_fields.get(line.partition(":")[0])
+        lines.append(line if field is None or field.description is None else f"{line}  # {field.description}")
+    return "\n".join(lines) + "\n"

@@ -20,6 +20,9 @@ def redraw(folder: Path) -> list[Path]:
     names = registry.load(str(table.config.get("experiment"))).figures
     failures = draw(table, folder, names)
     if failures:
+        state = store.read_status(folder)["state"]
+        if state != "finished":
+            failures.append(f"The run is {state}, not finished: what it did not reach cannot be drawn.")
         raise RunFailed("\n".join(failures))
     return [folder / "figures" / f"{name}.png" for name in names]
 

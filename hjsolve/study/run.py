@@ -43,7 +43,7 @@ def run(config: RunConfig) -> Path:
         if failures:
             raise RunFailed("; ".join(failures))
     except KeyboardInterrupt:
-        store.write_status(folder, "interrupted", "stopped by Ctrl-C", time.perf_counter() - start)
+        store.write_status(folder, "interrupted", "stopped by Ctrl-C or a signal", time.perf_counter() - start)
         console.print(f"interrupted; what was computed is in {folder}")
         raise
     except Exception as error:

@@ -91,6 +91,13 @@ def test_traced_numbers_pass_every_check() -> None:
     np.testing.assert_allclose(jitted, value, rtol=1e-14)
 
 
+def test_an_equation_prints_with_its_numbers() -> None:
+    drifting = H.WithDrift(H.Quadratic(0.5), lambda t, x: x)
+    assert str(problem(hamiltonian=H.Quadratic(1.0), viscosity=0.25)) == "u_t + |∇u|² = 0.25 Δu"
+    assert str(problem(hamiltonian=drifting, viscosity=0.0)) == "u_t + 0.5 |∇u|² + b(t, x)·∇u = 0"
+    assert jax.vmap(lambda c: len(str(problem(hamiltonian=H.Quadratic(c)))) + 0 * c)(jnp.ones(2))[0] > 0  # no number
+
+
 @pytest.mark.parametrize(
     ("function", "outside"),
     [

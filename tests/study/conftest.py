@@ -24,7 +24,7 @@ FIGURES = ("parabola",)
 class Config(RunConfig):
     """How many, and how long each takes."""
 
-    count: int = Field(default=3, ge=1, le=1000)
+    count: int = Field(default=3, ge=1, le=1000, description="how many squares")
     pause: float = Field(default=0.0, ge=0)
     ending: Literal["good", "bad"] = "good"
 
