@@ -133,8 +133,9 @@ def _compare(config, table, number, equation):
 def _networks(config, table, about, number, equation, learnt, tests):
     """Train one network for each seed and compare them all; returns what the first makes of the first kinks."""
     name, trained = about["method"], []
+    steps = compared.affordable(config, equation, name, learnt)
     for seed in range(config.seeds):
-        network, record, losses = compared.trained(config, equation, name, seed, learnt)
+        network, record, losses = compared.trained(config, equation, name, seed, learnt, steps)
         record |= {"ε read": compared.viscosity_read(network, equation)}
         measured = compared.measured(config, network, learnt.problems[:32])
         if measured is None:

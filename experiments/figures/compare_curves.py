@@ -11,7 +11,7 @@ def draw(table):
     """One panel for each equation, along the first axis of slopes, a line a seed; the legend has the median ε."""
     equations = _compared.equations(table)
     drawing, axes = _compared.panels(len(equations), height=3.9)
-    drawing.suptitle("Measured Hamiltonians of trained networks")
+    drawing.suptitle("Measured Hamiltonians of trained networks, at the slopes that their steps were asked")
     for number, (panel, equation) in enumerate(zip(axes, equations, strict=True)):
         slopes = []
         for network in _compared.NETWORKS:
@@ -27,8 +27,8 @@ def draw(table):
             p = np.linspace(np.min(slopes), np.max(slopes), 201)
             true = TRUE[equation[0]](p)
             panel.plot(p, true, "k--", linewidth=1.4, label=f"true: ε = {equation[1]:g}")
-            room = 0.4 * np.ptp(true)  # what was learnt badly leaves the panel
-            panel.set_ylim(true.min() - room, true.max() + room)
+            reach = np.ptp(true)  # what was learnt badly leaves the panel
+            panel.set_ylim(true.min() - 0.25 * reach, true.max() + 0.4 * reach)
         panel.set(title=_compared.title(equation), xlabel="slope p" if equation[2] == 1 else "slope p₁, others 0")
         panel.legend(frameon=False, fontsize=8, loc="best")
     for panel in axes[::3]:

@@ -22,6 +22,9 @@ def draw(table):
                 panel.plot(x, u, color="black", linewidth=1.6, linestyle=":" if name == "u at 0" else "-", label=name)
             elif name in _compared.NETWORKS or name == "Upwind":
                 panel.plot(x, u, color=_compared.COLOURS[name], linewidth=1.2, linestyle="--", label=name)
+        known = found[[methods.index("u at 0"), methods.index("reference")]]
+        room = 0.2 * np.ptp(known)  # what is unstable leaves the panel
+        panel.set_ylim(known.min() - room, known.max() + room)
         panel.set(title=_compared.title(equation), xlabel="x" if equation[2] == 1 else "x₁, at x₂ = 0")
     for panel in axes[::3]:
         panel.set_ylabel("u")

@@ -30,7 +30,7 @@ def draw(table):
     shown = axes.imshow(np.clip(table_of, 1e-4, 1.0), norm=LogNorm(1e-4, 1.0), cmap="cividis", aspect="auto")
     for i, row in enumerate(rows):
         for j, value in enumerate(row):
-            text = "n/a" if np.isnan(value) else f"{100 * value:.2g} %" if value < 0.995 else f"{100 * value:.0f} %"
+            text = _text(value)
             dark = not np.isnan(value) and value < 0.02
             axes.text(j, i, text, ha="center", va="center", color="white" if dark else "black")
     axes.set_xticks(range(len(CONDITIONS)), [LABELS.get(condition, condition) for condition in CONDITIONS])
@@ -38,3 +38,11 @@ def draw(table):
     axes.grid(visible=False)
     drawing.colorbar(shown, ax=axes, label="relative L1 error of u", shrink=0.8)
     return drawing
+
+
+def _text(value):
+    if np.isnan(value):
+        return "n/a"
+    if value > 10:
+        return "> 1000 %"
+    return f"{100 * value:.2g} %" if value < 0.995 else f"{100 * value:.0f} %"
