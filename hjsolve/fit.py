@@ -89,8 +89,9 @@ def fit(
 
     `checkpoint` names an .npz file that training is saved to (every 10 s, at the end, and when it is interrupted) and
     goes on from if it exists: bit for bit what it would have been without a break, with the same source, recipe and
-    key, also where `steps` is raised. Raises `ValueError` where the file is of another architecture, key, source, loss,
-    batch, kind of optimiser (its rates are not compared) or precision, or of other fixed numbers of the network.
+    key, also where `steps` is raised; the weights are those of the file. Raises `ValueError` where the file is of
+    another architecture, key, source, loss, batch, kind of optimiser (its rates are not compared) or precision, or of
+    other fixed numbers of the network.
     """
     dtype = jnp.result_type(float)
     check_key(key)

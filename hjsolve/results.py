@@ -19,7 +19,8 @@ class RESULTS(eqx.Enumeration):
         "as the root of 2εt: raise `nodes`, `cells` or `sources` of the method (HopfCole() has none: give it `nodes`, "
         "or take Propagator), take a Torus for periodic data, or shrink the domain or horizon. (Times just after 0 can "
         "be dropped from `ts`.) With Attention: raise `cells`, or `images` for "
-        "times beyond the one it was built for; one that was trained attends to single tokens there, or to the last."
+        "times beyond the one it was built for; one that was trained attends to single tokens there, or to the last. "
+        "With LSE: build the layer for the later time."
     )
     cancelled: Any = (
         "w = exp(−u/θ) spans so many orders of magnitude that rounding decides it where u is highest; `stats` says by "

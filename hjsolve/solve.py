@@ -36,6 +36,7 @@ from .preconditions import (
     check_viscosity,
 )
 from .problem import Problem, StationaryProblem
+from .problem.jumps import from_jump, next_jump
 from .results import RESULTS, HJWarning, message
 from .solution import Solution
 from .typing import Array, ArrayLike, Float, Points, PRNGKeyArray, Scalar
@@ -213,18 +214,19 @@ def _advance(
     def body(carry: Any) -> Any:
         clock, state, (steps, smallest, largest), _ = carry
         t = clock.value
-        stable = method.stable_dt(problem, t, state)
-        remaining = left(clock)
-        # equal steps to the target: no sliver of a last step
+        stop, smooth = _up_to_jump(problem, t, target)
+        stable = method.stable_dt(smooth, t, state)
+        remaining = (stop - t) - clock.lost
+        # equal steps to the stop: no sliver of a last step
         pieces = jnp.maximum(jnp.ceil(remaining / stable * (1 - 1e-6)), 1.0)
         dt = jnp.where(pieces > 1, remaining / pieces, remaining)
-        new, result = method.step(problem, t, dt, state)
+        new, result = method.step(smooth, t, dt, state)
         underflow = (pieces > 1) & ~(dt > shortest)
         result = RESULTS.where(underflow & (result == RESULTS.successful), RESULTS.step_underflow, result)
         steps = steps + 1
         if progress is not None:
             _report(progress, steps, (t + dt) / problem.horizon)
-        later = _chosen(pieces > 1, clock.plus(dt), compensated(target))
+        later = _chosen(pieces > 1, clock.plus(dt), compensated(stop))
         lost = result == RESULTS.nonfinite  # the last good state stays
         clock, new = _chosen(lost, (clock, state), (later, new))
         return clock, new, (steps, jnp.minimum(smallest, dt), jnp.maximum(largest, dt)), result
@@ -234,6 +236,12 @@ def _advance(
     )
     stopped = (result == RESULTS.successful) & (left(clock) > 0)
     return clock, state, counters, RESULTS.where(stopped, RESULTS.max_steps_reached, result)
+
+
+def _up_to_jump(problem: Problem, t: Scalar, target: Scalar) -> tuple[Scalar, Problem]:
+    """Where steps from t must end at the latest, and the problem as it is until then."""
+    jump = next_jump(problem, t)
+    return (target, problem) if jump is None else (jnp.minimum(target, jump.astype(t.dtype)), from_jump(problem, t))
 
 
 def _reach_by_marching(problem: Problem, method: AbstractEvolution, states: State, ts: Array, t: Scalar) -> State:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from .checks import as_array, check_ndim, check_range, number, require, whole_number
+from .checks import as_array, check_ndim, check_range, concrete, number, require, whole_number
 from .losses import AbstractLoss, SquaredError
 from .methods.base import AbstractMethod, AbstractRepresentation, LearnsEquation
 from .problem import Problem
@@ -32,6 +32,10 @@ class Data(eqx.Module):
         check_ndim("inputs", self.inputs, 2, "[n, d]", "One row per example.")
         labels = np.issubdtype(np.asarray(targets).dtype, np.integer)
         self.targets = jnp.asarray(targets) if labels else as_array("targets", targets)
+        for name, array in (("inputs", self.inputs), ("targets", self.targets)):
+            known = concrete(array)
+            infinite = None if known is None else int(np.isinf(known).sum())
+            require(not infinite, f"`{name}` must be finite; {infinite} entries are infinite. Remove or replace them.")
         n = self.inputs.shape[0]
         require(n > 0, "`inputs` must hold at least one example; got none.")
         require(

@@ -272,6 +272,7 @@ def test_a_checkpoint_of_something_else_is_refused(data: hj.Data, tmp_path) -> N
         ),
         (lambda: hj.Data([[np.nan]], [0.0]), r"`inputs` must not contain NaN"),
         (lambda: hj.Data([[0.0]], [np.nan]), r"`targets` must not contain NaN"),
+        (lambda: hj.Data([[0.0], [np.inf]], [0.0, 1.0]), r"`inputs` must be finite; 1 entries"),
         (
             lambda: run(hj.Data(INPUTS, INPUTS[:, 0]), hj.methods.grid.FiniteDifference(9)),
             r"`method` must be a network",

@@ -127,7 +127,8 @@ def as_network(
 ) -> LSE | Attention | SSM | ResidualStepper:
     """The network that solves a problem without training, at `time` t (default the horizon).
 
-    The first three need H = c|p|² and ε > 0, the last one takes any H(p) and ε >= 0.
+    The first three need H = c|p|² and ε > 0, the last one takes any H(p) and ε >= 0. `"attention"` (its images) and
+    `"residual"` (its layers) need the problem's numbers, outside `jit`; the other two can be built within it.
 
     `"lse"`: the layer with `(|x|²/(4t) − f(x))/c = u(t, x)`. Given `Atoms`, u is the unnormalised u_N and N units
     suffice (weights ω enter as b_j += ε log ω_j). For function data the units are the nodes of the `Trapezoid` rule,

@@ -32,9 +32,12 @@ _SEEN = 0.5
 class MeasuredEquation(eqx.Module):
     """`u_t + Ĥ(∇u) − v̂ V = ε̂ Δu`, as a method was seen to solve it.
 
-    `slopes` are the knots `[K]` of each axis, `hamiltonian_curve` Ĥ there `[K, ..., K]` (NaN where no data came near).
+    `slopes` are the knots `[K]` of each axis, `hamiltonian_curve` Ĥ there `[K, ..., K]`, poor at the last knots, of few
+    data, and NaN where none came near.
     `viscosity` is ε̂, averaged over the data where it depends on |∇u|: ε̂(p) = Σ_j `viscosity_terms`_j |p|^{2j}.
-    `viscosity_interval` holds it with 95 % confidence, samples being independent. `potential` is v̂, 0 without one.
+    The average is over all nodes of all samples. `viscosity_interval` is ε̂ and its 95 % interval over independent
+    samples: of chance alone, not of a bias of order Δt² or of terms that neither H nor ε has, which with exact and many
+    samples is the larger of the two. `potential` is v̂, 0 without one.
     `residual` is what this equation does not explain of u_t, relative, in the mean square.
     """
 

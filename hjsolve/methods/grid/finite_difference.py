@@ -36,6 +36,8 @@ _LASTING = 0.1
 """Of the range of u: what diffusion may change in a step that is not limited by its stability."""
 _LONG = 1 / 256
 """Of the horizon: longer steps are tried before they are taken, and none is where the problem changes in time."""
+_OVER = 1 + 1e-6
+"""What a step times the rates may come to: 1 but for rounding."""
 
 
 class FiniteDifference(AbstractEvolution):
@@ -177,7 +179,8 @@ class FiniteDifference(AbstractEvolution):
         if self.step_rule.bounded and problem.changes_in_time:
 
             def too_late(dt: Scalar) -> Array:
-                return dt * jnp.max(jnp.stack([jnp.max(self._rates(problem, t + dt * s, u)) for s in (0.5, 1.0)])) > 1
+                later = [jnp.max(self._rates(problem, t + dt * s, u)) for s in (0.5, 1.0)]
+                return dt * jnp.max(jnp.stack(later)) > _OVER
 
             dt = halved(jnp.minimum(dt, _LONG * problem.horizon), too_late)
         elif self.step_rule.bounded and self._speed_depends_on_slopes(problem):
@@ -199,7 +202,7 @@ class FiniteDifference(AbstractEvolution):
         """The longest dt/2^k after which, by Euler's step, the limit still holds."""
         whole = isinstance(self.stepper, AbstractExplicit) or hindrance(problem, self.mesh(problem)) is not None
         change = self._change(problem, u, viscous=whole)(t, u)  # diffusion split off makes no slope steeper
-        return halved(dt, lambda dt: dt * jnp.max(self._rates(problem, t, u + dt * change)) > 1)
+        return halved(dt, lambda dt: dt * jnp.max(self._rates(problem, t, u + dt * change)) > _OVER)
 
     def step(self, problem: Problem, t: Scalar, dt: Scalar, state: Compensated) -> tuple[Compensated, RESULTS]:
         """One step of the stepper."""

@@ -12,6 +12,7 @@ from ...checks import check_range, check_shape, concrete, number, require, whole
 from ...problem import Problem
 from ...problem.hamiltonians import Linear
 from ...problem.initials import Atoms, Custom
+from ...problem.jumps import AbstractPiecewise, interval, interval_end
 from ...problem.viscosities import Constant
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Point, Points, PRNGKeyArray, Scalar, Vectors
@@ -22,14 +23,35 @@ _BATCH = 1024
 _NEVER_MOVED = 1e-9
 
 
-class Field(eqx.Module):
+class Field(AbstractPiecewise):
     """The velocity −f(T − s, x) of `u_s + H = ε Δu`, H = −p·f(T − s, x), of a flow of duration T."""
 
     flow: "ResidualFlow"
 
     def __call__(self, t: Scalar, x: Vectors) -> Vectors:
         """−f(T − t, x) `[d, ...]`."""
-        return -self.flow.velocity(jnp.asarray(self.flow.time) - t, x)
+        return self.from_jump(t)(t, x)
+
+    def next_jump(self, t: Scalar) -> Scalar:
+        """The end of the layer at t, counted from the last one."""
+        return jnp.asarray(jnp.inf) if self.flow.autonomous else interval_end(t, self.flow.dt, self.flow.layers)
+
+    def from_jump(self, t: Scalar) -> "LayerField":
+        """The velocity of one layer."""
+        flow = self.flow
+        index = 0 if flow.autonomous else flow.layers - 1 - interval(t, flow.dt, flow.layers)
+        return LayerField(flow.layer(index), flow.dt)
+
+
+class LayerField(eqx.Module):
+    """−f_l(x) of one layer."""
+
+    cell: AbstractCell
+    dt: Scalar
+
+    def __call__(self, t: Scalar, x: Vectors) -> Vectors:
+        """−f_l(x) `[d, ...]`."""
+        return -self.cell.velocity(x, self.dt)
 
 
 class ResidualFlow(AbstractRepresentation):

@@ -15,6 +15,10 @@ from ...results import RESULTS
 from ...typing import Array, ArrayLike, Float, Point, Points, PRNGKeyArray, Scalar
 from ..base import AbstractRepresentation, Evaluation
 
+_BATCH = 256
+_SAME_TIME = 1e-6
+_MOST_OUTSIDE = 1e-3
+
 
 class LSE(AbstractRepresentation):
     """f(x) = ε log Σ_j exp((W_j·x + b_j)/ε), with `weights` W `[N, d]`, `bias` b `[N]`, `temperature` ε > 0.
@@ -24,8 +28,10 @@ class LSE(AbstractRepresentation):
     keeps its atoms and moves t. `fit` trains the temperature only with `learn_temperature=True` (by its logarithm) and
     never the time.
 
-    As a method it answers with u = (|x|²/(4t) − f)/c for the problem's c; for data that are a function the
-    normalisation belongs to b at `time`, and (dε/2c) log(t/time) is added at another t.
+    As a method it answers with u = (|x|²/(4t) − f)/c for the problem's c. For data that are a function the
+    normalisation belongs to b at `time`, and (dε/2c) log(t/time) is added at another t; points are brought back to the
+    period of a torus; `stats["outside"]` estimates the share of the sum that lies beyond the atoms, and later than
+    `time` more than 1e-3 is `RESULTS.under_resolved`.
     b holds −|y_j|²/4t: of data far from 0 it loses digits, so count x from their middle.
     Source: arXiv 2605.28983.
     """
@@ -114,11 +120,27 @@ class LSE(AbstractRepresentation):
         c, epsilon = parameters(problem)[0], self.temperature
         y, g = jnp.asarray(state.y), jnp.asarray(state.g)
         moved = eqx.tree_at(lambda n: (n.weights, n.bias), self, (y / (2 * t), -g - jnp.sum(y * y, axis=1) / (4 * t)))
-        f, slope = jax.lax.map(jax.value_and_grad(moved.__call__), points, batch_size=256)
-        u = (jnp.sum(points**2, axis=1) / (4 * t) - f) / c
-        if not isinstance(problem.initial, Atoms):
-            u = u + self.dimension * epsilon / (2 * c) * jnp.log(t / self.time)
-        return Evaluation(u, (points / (2 * t) - slope) / c, RESULTS.successful, {})
+        given = isinstance(problem.initial, Atoms)
+        x = points if given else problem.domain.wrap(points)
+        f, slope = jax.lax.map(jax.value_and_grad(moved.__call__), x, batch_size=_BATCH)
+        u, gradient = (jnp.sum(x**2, axis=1) / (4 * t) - f) / c, (x / (2 * t) - slope) / c
+        if given:
+            return Evaluation(u, gradient, RESULTS.successful, {})
+        u = u + self.dimension * epsilon / (2 * c) * jnp.log(t / self.time)
+        beyond = jax.lax.map(moved._outside, x, batch_size=_BATCH)
+        covered = (t <= self.time * (1 + _SAME_TIME)) | (jnp.max(beyond) <= _MOST_OUTSIDE)
+        result = RESULTS.where(covered, RESULTS.successful, RESULTS.under_resolved)
+        return Evaluation(u, gradient, result, {"outside": beyond})
+
+    def _outside(self, x: Point) -> Scalar:
+        """What a normal density of the mean and the spread of the shares at x has beyond the atoms; at most 1."""
+        weights = jnp.asarray(self.weights)
+        shares = jax.nn.softmax((weights @ x + self.bias) / self.temperature)
+        mean = shares @ weights
+        spread = jnp.sqrt(2 * shares @ (weights - mean) ** 2)
+        ends = jnp.stack([jnp.max(weights, axis=0) - mean, mean - jnp.min(weights, axis=0)])
+        tails = jax.scipy.special.erfc(ends / jnp.maximum(spread, jnp.finfo(spread.dtype).tiny)) / 2
+        return jnp.minimum(jnp.sum(tails), 1.0)
 
     def equation(self, problem: Problem, state: Atoms | None = None) -> Problem:
         """The equation that the weights carry: H = c|p|² with the problem's c, ε = the layer's temperature.

@@ -214,7 +214,7 @@ class ResidualStepper(AbstractOnTorus):
         offsets = jnp.asarray(taps, h.dtype) * grid.spacing / h
         moments = eqx.filter_vmap(lambda block: block.moments(offsets))(_on_device(self.block))
         assert not isinstance(problem.initial, Atoms)
-        hamiltonian, viscosity = read_equation(moments, h, self.dt, self.layers, problem.initial, grid.points)
+        hamiltonian, viscosity = read_equation(moments, h, self.dt, problem.initial, grid.points)
         return eqx.tree_at(lambda p: (p.hamiltonian, p.viscosity), problem, (hamiltonian, viscosity))
 
     def _check_aspect(self, argument: str, spacing: Array) -> None:

@@ -46,9 +46,10 @@ class SSM(AbstractOnTorus):
     the modes of `jnp.fft.rfftn`; that of the mean is 0 whatever it is given as. Training moves decays, frequencies, the
     gate and, with `learn_temperature`, θ, all but the gate by their logarithm where positive.
 
-    As a method it needs a torus, and knows the data at the nodes alone: a kink between them costs O(h²), of which no
-    flag tells. Rounding of w grows like e^{osc(u)/θ}, which `stats["rounding"]` estimates in units of u and beyond
-    1e-3 θ is `RESULTS.cancelled`. Source: arXiv 2605.28983; Gu, Goel & Ré 2022, arXiv 2111.00396.
+    As a method it needs a torus, and its modes have no units: on a torus of another period they are those of another ε
+    and c, which `solution.equation` says. It knows the data at the nodes alone: a kink between them costs O(h²), of
+    which no flag tells. Rounding of w grows like e^{osc(u)/θ}, which `stats["rounding"]` estimates in units of u and
+    beyond 1e-3 θ is `RESULTS.cancelled`. Source: arXiv 2605.28983; Gu, Goel & Ré 2022, arXiv 2111.00396.
     """
 
     log_decay: Array

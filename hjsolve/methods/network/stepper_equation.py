@@ -9,6 +9,7 @@ import numpy as np
 
 from ...problem.hamiltonians import AbstractHamiltonian, Custom
 from ...problem.initials import AbstractInitial
+from ...problem.jumps import AbstractPiecewise, interval, interval_end
 from ...problem.viscosities import AbstractViscosity, Hessian
 from ...typing import Array, Float, Point, Points, Scalar, Values, Vectors
 from .readouts import AbstractReadout
@@ -27,24 +28,35 @@ class Moments(NamedTuple):
     readout: AbstractReadout
 
 
-class StepperHamiltonian(eqx.Module):
+class StepperHamiltonian(AbstractPiecewise):
     """H(t, x, p) = φ(t, x, m p) of the layer that t falls in."""
 
     moments: Moments
     h: Scalar
     dt: Scalar
-    layers: int = eqx.field(static=True)
 
     def at(self, t: Scalar) -> Moments:
         """The moments of the layer that t falls in."""
-        count = self.moments.diffusion.shape[0]
-        index = jnp.clip(jnp.floor(t / self.dt + 1e-3).astype(int), 0, count - 1)
+        index = 0 if self._count == 1 else interval(t, self.dt, self._count)
         return jax.tree.map(lambda a: a[index] if eqx.is_array(a) else a, self.moments)
 
     def __call__(self, t: Scalar, x: Vectors, p: Vectors) -> Values:
         """H(t, x, p)."""
         m = self.at(t)
         return m.readout(t, x, jnp.tensordot(m.slopes, p, 1))
+
+    def next_jump(self, t: Scalar) -> Scalar:
+        """The end of the layer at t."""
+        return jnp.asarray(jnp.inf) if self._count == 1 else interval_end(t, self.dt, self._count)
+
+    def from_jump(self, t: Scalar) -> "StepperHamiltonian":
+        """That of one layer."""
+        alone = jax.tree.map(lambda a: a[None] if eqx.is_array(a) else a, self.at(t))
+        return StepperHamiltonian(alone, self.h, self.dt)
+
+    @property
+    def _count(self) -> int:
+        return int(self.moments.diffusion.shape[0])
 
 
 class StepperViscosity(AbstractViscosity):
@@ -98,8 +110,8 @@ class StepperViscosity(AbstractViscosity):
 
 
 def read_equation(
-    moments: Moments, h: Scalar, dt: Scalar, layers: int, data: AbstractInitial, nodes: Points
+    moments: Moments, h: Scalar, dt: Scalar, data: AbstractInitial, nodes: Points
 ) -> tuple[AbstractHamiltonian, StepperViscosity]:
     """H and A of blocks with these moments, a leading axis on all arrays."""
-    hamiltonian = StepperHamiltonian(moments, h, dt, layers)
+    hamiltonian = StepperHamiltonian(moments, h, dt)
     return Custom(hamiltonian, dimension=moments.slopes.shape[-1]), StepperViscosity(hamiltonian, data, nodes)

@@ -82,6 +82,26 @@ def test_a_grid_reproduces_the_forward_pass(kind: str) -> None:
     np.testing.assert_allclose(own.gradient, solution.gradient, rtol=0, atol=1e-2)
 
 
+@pytest.mark.parametrize("method", [hj.methods.grid.FiniteDifference, hj.methods.grid.SemiLagrangian])
+def test_grids_take_steps_that_end_with_the_layers(method) -> None:
+    """A drift of its own in each layer, against the exact translation; what cells and steps do falls together."""
+    speeds = np.array([1.0, 0.0, 0.3, -2.0])
+    cell = Residual(np.zeros((4, 1, 1)), np.full((4, 1), 20.0), speeds[:, None, None])  # tanh(20) is 1
+    network = Flow(cell, lambda x: jnp.sin(x[0]), layers=4, time=0.8)
+    problem = hj.theory.as_problem(network, domain=hj.Torus([-np.pi], [np.pi]))
+    x = np.linspace(-1.0, 1.0, 9)[:, None]
+    errors = []
+    for cells in (50, 100, 200):
+        solution = hj.solve(problem, method(cells), [0.3, 0.8], points=x)
+        moved = np.array([0.2 * speeds[3] + 0.1 * speeds[2], 0.2 * speeds.sum()])
+        errors.append(np.abs(solution.u - np.sin(x[:, 0] + moved[:, None])).max())
+        assert solution.stats["steps"] < cells
+    assert errors[0] < 1e-3 and errors[2] < 5e-6
+    assert errors[2] < errors[0] / 10
+    within = np.sin(x[:, 0] + 0.2 * speeds[3] + 0.2 * speeds[2])
+    np.testing.assert_allclose(solution(0.45, x), within, rtol=0, atol=1e-5)
+
+
 def test_earlier_times_are_answered_by_the_last_layers() -> None:
     network = flow("residual", time=1.2).refined(3)
     problem = hj.theory.as_problem(network, domain=hj.Box([-2.0, -2.0], [2.0, 2.0]))

@@ -136,3 +136,25 @@ def test_bad_layers_and_problems_are_refused(build, message: str) -> None:
 def run(hamiltonian, d: int = 2, **points) -> hj.Solution:
     p = hj.Problem(hamiltonian, 0.1, hj.initials.Norm(), hj.Box([-1.0] * d, [1.0] * d), 1.0)
     return hj.solve(p, LSE(np.zeros((3, 2)), np.zeros(3), 0.1), [1.0], **{"points": np.zeros((1, d)), **points})
+
+
+def test_a_layer_of_periodic_data_is_periodic_and_says_when_its_atoms_no_longer_suffice() -> None:
+    problem = hj.Problem(
+        hj.hamiltonians.Quadratic(1.5),
+        0.1,
+        hj.initials.Custom(lambda x: 0.2 * jnp.cos(jnp.pi * x[0])),
+        hj.Torus([-1.0], [1.0]),
+        0.4,
+    )
+    layer, x = hj.theory.as_network(problem), np.array([[0.2], [-0.9], [0.7]])
+    exact = hj.solve(problem, HopfCole(), [0.2, 0.4], points=x)
+    for periods in (0, 1, -4):
+        ours = hj.solve(problem, layer, [0.2, 0.4], points=x + 2 * periods)
+        np.testing.assert_allclose(ours.u, exact.u, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(ours.gradient, exact.gradient, rtol=0, atol=1e-12)
+    assert np.max(ours.stats["outside"]) < 1e-12
+    later = eqx.tree_at(lambda p: p.horizon, problem, np.array(40.0))
+    with pytest.warns(hj.HJWarning, match="later time"):
+        late = hj.solve(later, layer, [40.0], points=x)
+    assert np.abs(late.u - hj.solve(later, HopfCole(), [40.0], points=x).u).max() > 1e-3
+    assert np.max(late.stats["outside"]) > 1e-2
