@@ -102,6 +102,18 @@ def test_grids_take_steps_that_end_with_the_layers(method) -> None:
     np.testing.assert_allclose(solution(0.45, x), within, rtol=0, atol=1e-5)
 
 
+def test_a_grid_solution_is_differentiable_in_the_weights_of_each_layer() -> None:
+    def value(speeds):
+        cell = Residual(np.zeros((4, 1, 1)), np.full((4, 1), 20.0), speeds[:, None, None])
+        network = Flow(cell, lambda x: jnp.sin(x[0]), layers=4, time=0.8)
+        problem = hj.theory.as_problem(network, domain=hj.Torus([-np.pi], [np.pi]))
+        return hj.solve(problem, hj.methods.grid.FiniteDifference(64), [0.8], points=[[0.3]], max_steps=200).u[0, 0]
+
+    speeds = jnp.array([1.0, 0.2, 0.3, -2.0])
+    exact = 0.2 * np.cos(0.3 + 0.2 * float(jnp.sum(speeds)))
+    np.testing.assert_allclose(jax.grad(value)(speeds), np.full(4, exact), rtol=1e-4)
+
+
 def test_earlier_times_are_answered_by_the_last_layers() -> None:
     network = flow("residual", time=1.2).refined(3)
     problem = hj.theory.as_problem(network, domain=hj.Box([-2.0, -2.0], [2.0, 2.0]))
