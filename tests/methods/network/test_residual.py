@@ -63,6 +63,19 @@ def test_in_the_plane_with_unequal_spacing(hamiltonian, flux) -> None:
     np.testing.assert_allclose(hj.solve(problem, network, [0.2]).u, reference.u, rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("speed", [0.7, 1.0, 1.3])
+def test_the_fewest_layers_are_those_of_the_monotone_bound(speed: float) -> None:
+    """T(2ε/h² + α/h) and a tenth more, also where the bound is met with equality but for rounding."""
+    period, epsilon, horizon, n = 1.7, 0.02, 0.2, 50
+    data = hj.initials.Custom(lambda x: 0.2 * jnp.sin(2 * jnp.pi * x[0] / period))
+    h = period / n
+    bound = horizon * (2 * epsilon / h**2 + speed / h)
+    for hamiltonian in (hj.hamiltonians.Eikonal(speed), hj.hamiltonians.Norm(1, speed)):
+        problem = hj.Problem(hamiltonian, epsilon, data, hj.Torus([0.0], [period]), horizon)
+        layers = hj.theory.as_network(problem, family="residual", cells=n).layers
+        assert bound <= layers <= 1.2 * bound + 1
+
+
 def test_it_converges_to_the_viscosity_solution_at_first_order() -> None:
     """|p| of cos x: u(t, x) = min over |y − x| <= t, which is −1 about the trough and cos(x + t) left of the peak."""
     problem = hj.Problem(H.Norm(1), 0.0, COSINE, LINE, 0.5)
