@@ -34,7 +34,7 @@ def affordable(config, equation, name, learnt):
 
 
 def trained(config, equation, name, seed, learnt, steps):
-    """(network, a record of its training, its mean loss by chunk of 50 steps)."""
+    """(network, a record of its training, its mean loss by chunk of 50 steps); the first seed compiles as well."""
     import jax
 
     import hjsolve as hj

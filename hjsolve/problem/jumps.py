@@ -41,22 +41,16 @@ def interval_end(t: Scalar, length: Scalar, count: int) -> Scalar:
 
 def next_jump(tree: Any, t: Scalar) -> Scalar | None:
     """The first jump after t of anything in a tree, None where nothing jumps."""
-    times = [node.next_jump(t) for node in _nodes(tree) if isinstance(node, AbstractPiecewise)]
-    return None if not times else jnp.min(jnp.stack(times))
+    times = [node.next_jump(t) for node in jax.tree.leaves(tree, is_leaf=_jumps) if _jumps(node)]
+    return jnp.min(jnp.stack(times)) if times else None
 
 
 def from_jump(tree: _Tree, t: Scalar) -> _Tree:
     """The tree as it is from t to its next jump."""
-    if not any(isinstance(node, AbstractPiecewise) for node in _nodes(tree)):
+    if not any(map(_jumps, jax.tree.leaves(tree, is_leaf=_jumps))):
         return tree
-    fixed: _Tree = jax.tree.map(
-        lambda node: node.from_jump(t) if isinstance(node, AbstractPiecewise) else node, tree, is_leaf=_jumps
-    )
+    fixed: _Tree = jax.tree.map(lambda node: node.from_jump(t) if _jumps(node) else node, tree, is_leaf=_jumps)
     return fixed
-
-
-def _nodes(tree: Any) -> list[Any]:
-    return jax.tree.leaves(tree, is_leaf=_jumps)
 
 
 def _jumps(node: Any) -> bool:

@@ -18,7 +18,7 @@ from ...problem.viscosities import Constant
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Float, Point, Points, PRNGKeyArray, Scalar
 from ..base import AbstractRepresentation, Evaluation
-from .token_shares import by_axis, effective, lattice_of, outside
+from .token_shares import MOST_OUTSIDE, by_axis, effective, lattice_of, outside
 
 _BATCH = 256
 """Queries at a time, at most."""
@@ -26,8 +26,6 @@ _TABLE = 2**25
 """Scores of all heads at a time, where there are several queries: 256 MB in float64."""
 _FEWEST_TOKENS = 2.2
 """Effective ones an axis: of a normal density on nodes 1.6 deviations apart, whose sum is right to 1e-3."""
-_MOST_OUTSIDE = 1e-3
-"""The share of the sum over tokens that may lie beyond them."""
 _HEARD = 1e-2
 """Heads with less of what the data do to f have no say in how well they are resolved."""
 
@@ -283,7 +281,7 @@ class Attention(AbstractRepresentation):
             return Evaluation(u, gradient, RESULTS.successful, stats)
         u = u - self.dimension / (2 * c) * self.temperature * jnp.log(stretch)
         stats |= {"effective_tokens": counted, "outside": beyond}
-        resolved = jnp.all((counted >= _FEWEST_TOKENS) & (beyond <= _MOST_OUTSIDE))
+        resolved = jnp.all((counted >= _FEWEST_TOKENS) & (beyond <= MOST_OUTSIDE))
         return Evaluation(u, gradient, RESULTS.where(resolved, RESULTS.successful, RESULTS.under_resolved), stats)
 
     def _resolution(self, asked: Float[Array, "heads k"], shares: Float[Array, "heads N"]) -> tuple[Scalar, Scalar]:

@@ -20,7 +20,6 @@ from ..base import AbstractRepresentation, Evaluation
 from .cells import AbstractCell, random_cell
 
 _BATCH = 1024
-_NEVER_MOVED = 1e-9
 
 
 class Field(AbstractPiecewise):
@@ -159,8 +158,7 @@ class ResidualFlow(AbstractRepresentation):
 
     def velocity(self, tau: Scalar, x: Vectors) -> Vectors:
         """f(τ, x) `[d, ...]`, constant in τ within a layer."""
-        index = jnp.floor(tau / self.dt + _NEVER_MOVED).astype(int)
-        return self.layer(index).velocity(x, self.dt)
+        return self.layer(interval(tau, self.dt, self.layers)).velocity(x, self.dt)
 
     def refined(self, splits: int) -> "ResidualFlow":
         """The same velocity by `splits` steps in every layer."""

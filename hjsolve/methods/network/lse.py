@@ -14,10 +14,10 @@ from ...problem.viscosities import Constant
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Float, Point, Points, PRNGKeyArray, Scalar
 from ..base import AbstractRepresentation, Evaluation
+from .token_shares import MOST_OUTSIDE, outside_cloud
 
 _BATCH = 256
 _SAME_TIME = 1e-6
-_MOST_OUTSIDE = 1e-3
 
 
 class LSE(AbstractRepresentation):
@@ -128,19 +128,14 @@ class LSE(AbstractRepresentation):
             return Evaluation(u, gradient, RESULTS.successful, {})
         u = u + self.dimension * epsilon / (2 * c) * jnp.log(t / self.time)
         beyond = jax.lax.map(moved._outside, x, batch_size=_BATCH)
-        covered = (t <= self.time * (1 + _SAME_TIME)) | (jnp.max(beyond) <= _MOST_OUTSIDE)
+        covered = (t <= self.time * (1 + _SAME_TIME)) | (jnp.max(beyond) <= MOST_OUTSIDE)
         result = RESULTS.where(covered, RESULTS.successful, RESULTS.under_resolved)
         return Evaluation(u, gradient, result, {"outside": beyond})
 
     def _outside(self, x: Point) -> Scalar:
-        """What a normal density of the mean and the spread of the shares at x has beyond the atoms; at most 1."""
+        """The share of the sum at x beyond the atoms, about."""
         weights = jnp.asarray(self.weights)
-        shares = jax.nn.softmax((weights @ x + self.bias) / self.temperature)
-        mean = shares @ weights
-        spread = jnp.sqrt(2 * shares @ (weights - mean) ** 2)
-        ends = jnp.stack([jnp.max(weights, axis=0) - mean, mean - jnp.min(weights, axis=0)])
-        tails = jax.scipy.special.erfc(ends / jnp.maximum(spread, jnp.finfo(spread.dtype).tiny)) / 2
-        return jnp.minimum(jnp.sum(tails), 1.0)
+        return outside_cloud(jax.nn.softmax((weights @ x + self.bias) / self.temperature), weights)
 
     def equation(self, problem: Problem, state: Atoms | None = None) -> Problem:
         """The equation that the weights carry: H = c|p|² with the problem's c, ε = the layer's temperature.

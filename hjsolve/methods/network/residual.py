@@ -12,6 +12,7 @@ from ...checks import check_range, concrete, number, require, whole_number
 from ...problem import Problem
 from ...problem.domains import AbstractDomain
 from ...problem.initials import Atoms
+from ...problem.jumps import interval
 from ...results import RESULTS
 from ...typing import Array, ArrayLike, Float, Points, PRNGKeyArray, Scalar, Values, Vectors
 from ..base import Evaluation
@@ -193,7 +194,7 @@ class ResidualStepper(AbstractOnTorus):
         """One block, of the layer that t falls in, with this dt."""
         grid = self.grid(problem)
         x = grid.points.T.reshape(-1, *self.cells)
-        u = state + dt * self.layer(self._index(t))(t, x, state, jnp.min(grid.spacing))
+        u = state + dt * self.layer(interval(t, self.dt, self.layers))(t, x, state, jnp.min(grid.spacing))
         return u, RESULTS.where(jnp.isfinite(jnp.sum(u)), RESULTS.successful, RESULTS.nonfinite)
 
     def evaluate(
@@ -224,10 +225,6 @@ class ResidualStepper(AbstractOnTorus):
             f"`{argument}` must keep the aspect of the network's grid, whose spacing is {own}; got {other}. The "
             "same weights would measure other slopes.",
         )
-
-    def _index(self, t: Scalar) -> Array:
-        # a step that ends a rounding before a layer does must not be taken for one within it
-        return jnp.floor(t / self.dt + 1e-3).astype(int)
 
 
 def tap_offsets(widths: tuple[int, ...]) -> np.ndarray:

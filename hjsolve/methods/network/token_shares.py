@@ -1,10 +1,14 @@
 """Whether a sum over tokens stands for an integral: how many count on an axis, and how much lies beyond the last."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ...checks import concrete
 from ...typing import Array, Float
+
+MOST_OUTSIDE = 1e-3
+"""The share of the sum over tokens that may lie beyond them."""
 
 
 def lattice_of(places: Array) -> tuple[int, ...] | None:
@@ -46,3 +50,12 @@ def outside(shares: Float[Array, "heads n"]) -> Float[Array, "heads"]:
         ratio = jnp.where(falls, last / jnp.where(falls, before, 1.0), 1.0)
         total = total + last * jnp.minimum(ratio / jnp.maximum(1 - ratio, 1 / n), n)
     return jnp.minimum(total, 1.0)
+
+
+def outside_cloud(shares: Float[Array, "N"], places: Float[Array, "N d"]) -> Array:
+    """Of shares at places that are no grid: what a normal density of their mean and spread has beyond; at most 1."""
+    mean = shares @ places
+    spread = jnp.sqrt(2 * shares @ (places - mean) ** 2)
+    ends = jnp.stack([jnp.max(places, axis=0) - mean, mean - jnp.min(places, axis=0)])
+    tails = jax.scipy.special.erfc(ends / jnp.maximum(spread, jnp.finfo(spread.dtype).tiny)) / 2
+    return jnp.minimum(jnp.sum(tails), 1.0)
